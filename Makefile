@@ -1,0 +1,25 @@
+# make env | demo | test | test-all | lint
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+
+.PHONY: env demo test test-all lint
+env: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer was expected" if sys.version_info < (3, 11) else 0)'
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[avatars,pretrained,dev]"
+	touch $@
+
+demo: env
+	$(PY) scripts/train_mnad.py
+
+lint: env
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+test: env lint
+	$(PY) -m pytest -m "not slow" --durations=10
+
+test-all: env lint
+	$(PY) -m pytest --durations=10
