@@ -11,7 +11,7 @@ The others:
 - The official encoder holds a batch norm that nothing uses; ours has none (:mod:`mnad.official` drops it).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -40,6 +40,7 @@ class Output:
     compactness: Tensor | None = None  # scalar
     separateness: Tensor | None = None  # scalar, train mode only
     updated_items: Tensor | None = None  # M x C, train mode only; written by `Memory.update`
+    extra_losses: dict[str, Tensor] = field(default_factory=dict)  # a baseline's own terms, such as "kl"
 
 
 class MNAD(nn.Module):

@@ -1,0 +1,130 @@
+"""Configurations of training: documented dataclasses; YAML files in ``configs/`` are differences from these."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mnad.memory import Reduction, UpdateNormaliser
+from mnad.model import Variant
+from mnad.scores import ScoreConfig, mnad_score, wells_score
+from mnad.threshold import ThresholdConfig
+
+
+@dataclass
+class ModelConfig:
+    """The network. Keys that a model does not have are ignored by it (a plain autoencoder has no items).
+
+    Args:
+        name: one of ``mnad.build.MODELS``.
+        variant: ``recon`` or ``pred``.
+        width: channels of the first stage; official 64.
+        items: number of memory items; official 10.
+        item_dim: dimension of queries and items; official 512.
+        temperature: divides the scores before every softmax of the memory; 1 is faithful.
+        detach_attention: official True, paper False.
+        update_normaliser: official ``all``, paper ``assigned``.
+        reduction: of the memory losses; official ``mean``, paper ``sum``.
+    """
+
+    name: str = "mnad"
+    variant: Variant = "recon"
+    width: int = 64
+    items: int = 10
+    item_dim: int = 512
+    temperature: float = 1.0
+    detach_attention: bool = True
+    update_normaliser: UpdateNormaliser = "all"
+    reduction: Reduction = "mean"
+
+
+@dataclass
+class ImageConfig:
+    """How images are read.
+
+    Args:
+        height: pixels, divisible by 8.
+        width: pixels, divisible by 8.
+        validation_fraction: share of the training normals kept back for statistics and threshold.
+        memory_gb: largest set of decoded images to keep in memory; larger ones are decoded on the fly.
+    """
+
+    height: int = 32
+    width: int = 48
+    validation_fraction: float = 0.1
+    memory_gb: float = 4.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.height, self.width
+
+
+@dataclass
+class OptimConfig:
+    """The training loop.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images; the memory update is a softmax over all queries of a batch, so it matters.
+        learning_rate: Adam's, cosine to 0 over all steps (official 2e-4 at batch 4; paper 2e-5 for reconstruction).
+        loss_weights: weight of every loss term besides the pixel error.
+        precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
+        device: ``auto`` is CUDA where there is one.
+        threads: CPU threads of torch; 0 leaves torch's choice.
+    """
+
+    epochs: int = 6
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    loss_weights: dict[str, float] = field(default_factory=lambda: {"compactness": 0.01, "separateness": 0.01})
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: str = "auto"
+    threads: int = 0
+
+
+@dataclass
+class DetectorConfig:
+    """Everything that a checkpoint needs to say about itself.
+
+    Args:
+        model: the network.
+        images: how images are read.
+        scores: scores by name.
+        primary: the score that gives the verdict; the others are reported beside it.
+        threshold: how each score's threshold is chosen.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    images: ImageConfig = field(default_factory=ImageConfig)
+    scores: dict[str, ScoreConfig] = field(default_factory=lambda: {"wells": wells_score(), "mnad": mnad_score()})
+    primary: str = "wells"
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+
+
+@dataclass
+class TrainConfig(DetectorConfig):
+    """Train, choose the threshold, judge on the test folder.
+
+    Args:
+        data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
+        out: run folder; none makes ``runs/<date>-<time>``.
+        overwrite: empty an existing run folder first.
+        resume: go on in an existing run folder.
+        seed: of weights, order, validation split and synthetic wells.
+        compare: further models, trained and judged by the same loop and scores, for the table.
+        model: the network.
+        images: how images are read.
+        scores: scores by name.
+        primary: the score that gives the verdict; the others are reported beside it.
+        threshold: how each score's threshold is chosen.
+        optim: the training loop.
+    """
+
+    data: Path | None = None
+    out: Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+    seed: int = 0
+    compare: list[str] = field(default_factory=lambda: ["conv_ae"])
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
+    optim: OptimConfig = field(default_factory=OptimConfig)

@@ -1,0 +1,81 @@
+"""Which files of a folder are for training, for the threshold and for the test.
+
+The wells layout::
+
+    DIR/train/*.jpg               normal wells
+    DIR/proliv/*.jpg              known spills, for the threshold only (may be missing)
+    DIR/test/imgs/*.jpg
+    DIR/test/test_annotation.txt  lines "name label", 1 = spill, CRLF or LF
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mnad.data.images import list_images
+from mnad.errors import UserError
+
+
+@dataclass
+class Layout:
+    """Files by role. Empty lists where a role was not asked for or does not exist."""
+
+    train: list[Path] = field(default_factory=list)  # normals
+    known: list[Path] = field(default_factory=list)  # known anomalies, for the threshold only
+    test: list[Path] = field(default_factory=list)
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of `test`, 1 = anomaly
+
+
+def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
+    """Test files and labels (0 or 1), in the order of the annotation.
+
+    Raises:
+        UserError: missing annotation, a line of another form, a label that is not 0 or 1, a name twice, a file
+            without annotation or an annotation without file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: missing; lines 'name label' were expected")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text; lines 'name label' were expected") from error
+    present = {file.name: file for file in list_images(images)}
+    labels: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(" ")
+        name = name.strip()
+        if not name or label not in ("0", "1"):
+            raise UserError(f"{path}, line {number}: {line.strip()!r}; 'name label' with label 0 or 1 was expected")
+        if name not in present:
+            raise UserError(f"{path}, line {number}: {name} is not in {images}; an image file there was expected")
+        if name in labels:
+            raise UserError(f"{path}, line {number}: {name} stands there twice; one line for each image was expected")
+        labels[name] = int(label)
+    unlabelled = sorted(set(present) - set(labels))
+    if unlabelled:
+        raise UserError(
+            f"{images / unlabelled[0]}: has no line in {path} ({len(unlabelled)} such files); one line for each "
+            "image was expected"
+        )
+    return [present[name] for name in labels], np.array(list(labels.values()), dtype=np.int64)
+
+
+def read_wells(root: Path, train: bool = True, test: bool = True) -> Layout:
+    """The wells layout of ``root``; only the roles that are asked for need to exist.
+
+    Raises:
+        UserError: see :func:`read_annotation` and :func:`mnad.data.images.list_images`.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: missing; a folder with train/, proliv/ and test/ was expected")
+    layout = Layout()
+    if train:
+        layout.train = list_images(root / "train")
+        if (root / "proliv").is_dir() and any((root / "proliv").iterdir()):
+            layout.known = list_images(root / "proliv")
+    if test:
+        layout.test, layout.labels = read_annotation(root / "test" / "test_annotation.txt", root / "test" / "imgs")
+    return layout

@@ -1,0 +1,116 @@
+"""One run: train each model, calibrate, judge, and leave a folder that tells how."""
+
+import datetime
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from mnad.config import DetectorConfig, TrainConfig
+from mnad.data.images import Images, split
+from mnad.data.layout import Layout, read_wells
+from mnad.data.synthetic import draw_wells
+from mnad.detector import Detector
+from mnad.errors import UserError
+from mnad.evaluation import evaluate
+from mnad.files import open_run_folder, write_json
+from mnad.provenance import provenance
+from mnad.report import plot_histogram, plot_losses, results_table
+from mnad.training import train
+
+SYNTHETIC = Path("data/synthetic_wells")
+
+
+def plain(config: object) -> dict[str, object]:
+    """A configuration dataclass as JSON-able values."""
+    return json.loads(json.dumps(asdict(config), default=str))
+
+
+def check_same_run(folder: Path, config: TrainConfig) -> None:
+    """A resumed run must be the same run.
+
+    Raises:
+        UserError: the stored configuration differs, with the first key that does.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
+    for key, value in plain(config).items():
+        if key not in ("out", "resume", "overwrite") and stored.get(key) != value:
+            raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
+
+
+def train_one(config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images) -> dict:
+    """Train, calibrate and judge one model into ``folder``; returns its metrics by score."""
+    detector_config = DetectorConfig(**{key: getattr(config, key) for key in DetectorConfig.__annotations__})
+    torch.manual_seed(config.seed)
+    detector = Detector(detector_config)
+    folder.mkdir(exist_ok=True)
+    train(detector.model, sets["train"], sets["validation"], config.optim, config.seed, folder, config.resume)
+    detector.to(config.optim.device)
+    calibration = detector.calibrate(sets["validation"], sets.get("known"))
+    detector.save(folder / "model.safetensors")
+    result = evaluate(detector, layout, test)
+    for name, (normal, spill) in calibration.items():
+        plot_histogram(folder / f"histogram_{name}.png", normal, spill, detector.thresholds[name], name)
+    log = pd.read_json(folder / "log.jsonl", lines=True)
+    plot_losses(folder / "loss.png", log)
+    result.frame.to_csv(folder / "scores.csv", index=False)
+    write_json(
+        folder / "metrics.json",
+        {
+            "primary": detector.primary,
+            "test": result.metrics,
+            "thresholds": {name: asdict(threshold) for name, threshold in detector.thresholds.items()},
+            "parameters": sum(p.numel() for p in detector.model.parameters()),
+            "train_seconds": float(log["seconds"].sum()),
+            "images_per_second": result.images_per_second,
+        },
+    )
+    return {"metrics": result.metrics, "thresholds": detector.thresholds}
+
+
+def run_experiment(config: TrainConfig) -> Path:
+    """Everything that ``scripts/train_mnad.py`` does; returns the run folder.
+
+    Raises:
+        UserError: anything wrong with data, configuration or folder.
+    """
+    if config.optim.threads:
+        torch.set_num_threads(config.optim.threads)
+    # Look at everything that can be wrong before anything is written.
+    for name in (config.model.name, *config.compare):
+        Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
+    root = config.data if config.data is not None else draw_wells(SYNTHETIC, config.seed)
+    layout = read_wells(root)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
+    check_same_run(folder, config)
+    size, memory = config.images.size, config.images.memory_gb
+    normals = Images(layout.train, size, memory, "train")
+    held_in, held_out = split(len(normals), config.images.validation_fraction, config.seed)
+    sets = {"train": normals.subset(held_in), "validation": normals.subset(held_out)}
+    if layout.known:
+        sets["known"] = Images(layout.known, size, memory, "known spills")
+    test = Images(layout.test, size, memory, "test")
+    print(f"{root}: {len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test")
+    write_json(folder / "config.json", plain(config))
+    write_json(folder / "provenance.json", provenance())
+    results = {}
+    for name in dict.fromkeys((config.model.name, *config.compare)):
+        one = replace(config, model=replace(config.model, name=name))
+        done = train_one(one, layout, sets, folder if name == config.model.name else folder / name, test)
+        results |= {(name, score): metrics for score, metrics in done["metrics"].items()}
+        if name == config.model.name:
+            threshold = done["thresholds"][config.primary]
+            print(f"{name}: threshold {threshold.value:.4g} of score '{config.primary}', {threshold.note}")
+    table = results_table(results)
+    (folder / "table.txt").write_text(table + "\n")
+    print(f"\n{table}\n\nrun folder: {folder}")
+    return folder

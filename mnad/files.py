@@ -1,0 +1,62 @@
+"""Writing without losing anything: atomic files and run folders that are never overwritten unasked."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mnad.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of ``path``; move it into place when the block succeeds, drop it when it fails.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); a writable path was expected") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically. NaN and infinity are an error, not invalid JSON."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
+    """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
+
+    Only a folder that looks like a run (it has ``config.json``) is ever emptied.
+
+    Raises:
+        UserError: ``out`` exists and neither was asked for, or is not a run folder, or cannot be written.
+    """
+    if overwrite and resume:
+        raise UserError("--overwrite and --resume exclude each other: one of them was expected")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; a folder was expected")
+    if out.is_dir() and any(out.iterdir()):
+        if not (overwrite or resume):
+            raise UserError(f"{out}: exists already; a new folder, --overwrite or --resume was expected")
+        if not (out / "config.json").is_file():
+            raise UserError(f"{out}: holds other files than a run; a run folder with config.json was expected")
+        if overwrite:
+            shutil.rmtree(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); a writable path was expected") from error
+    return out

@@ -1,0 +1,31 @@
+"""Where a result comes from: git revision, package versions, machine, date."""
+
+import datetime
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "safetensors")
+
+
+def git_revision() -> str:
+    """Revision of this source tree, with ``-dirty`` when tracked files differ; ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def provenance() -> dict[str, object]:
+    """A JSON-able record to store with every run."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "git_revision": git_revision(),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+    }

@@ -1,0 +1,231 @@
+"""Scores of one image, higher is more anomalous, put together from small named terms.
+
+A *term* maps (target, model output) to one number for each image. A *score* brings its terms to one scale with
+statistics of the validation normals, never of the test set, and adds them or takes the largest.
+
+- ``mnad`` is the paper's score: weighted sum of PSNR and feature distance, each min-max normalised.
+- ``wells`` (ours) is an OR of two questions about the inside of the well: does it show the colour of the bare wall
+  where the memory expects metal (empty well), does it glitter (overflow)?
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from mnad.errors import UserError
+from mnad.model import Output
+
+TINY = 1e-12  # keeps the logarithms finite
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """Where the well is, in fractions of the height and the width. The crops are cut around the well's rim; the
+    default keeps 0.8 of the rim's radii, so the rim, the plate and most of what enters from the sides stay outside.
+    """
+
+    centre: tuple[float, float] = (0.52, 0.50)  # y, x
+    radii: tuple[float, float] = (0.336, 0.352)  # y, x
+
+    def mask(self, height: int, width: int) -> Tensor:
+        """H x W, True inside (pixel centres)."""
+        y = ((torch.arange(height) + 0.5) / height - self.centre[0]) / self.radii[0]
+        x = ((torch.arange(width) + 0.5) / width - self.centre[1]) / self.radii[1]
+        return y[:, None] ** 2 + x[None, :] ** 2 < 1
+
+    def quantile(self, values: Tensor, q: float) -> Tensor:
+        """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from
+        above) or q (from below) of the well cannot move it far, which a mean does not offer."""
+        inside = values[:, self.mask(*values.shape[1:]).to(values.device)]
+        if inside.shape[1] == 0:
+            raise UserError(f"ellipse {self}: no pixel inside; radii above 0 and a centre in [0, 1] were expected")
+        return torch.quantile(inside, q, dim=1)
+
+
+@dataclass(frozen=True)
+class Psnr:
+    """Minus the peak signal-to-noise ratio in dB on [0, 1] images: -10 log10(1 / mse) (section 3.3)."""
+
+    needs_memory: ClassVar[bool] = False
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        mse = ((out.output - target) / 2).square().flatten(1).mean(dim=1)
+        return 10 * torch.log10(mse + TINY)
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """Mean squared difference between the queries of an image and their nearest items (section 3.3)."""
+
+    needs_memory: ClassVar[bool] = True
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        return out.distance.flatten(1).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class EllipseError:
+    """Logarithm of a quantile (0.5: the median) of the squared error inside the well."""
+
+    quantile: float = 0.5
+    ellipse: Ellipse = field(default_factory=Ellipse)
+    needs_memory: ClassVar[bool] = False
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        error = (out.output - target).square().mean(dim=1)
+        return torch.log(self.ellipse.quantile(error, self.quantile) + TINY)
+
+
+@dataclass(frozen=True)
+class WallHue:
+    """How far the inside of the well leans to the colour of the bare wall, against the reconstruction.
+
+    The residual (target - output, B x 3 x H x W in [-2, 2]) is projected on ``hue``; the default, blue minus the
+    mean of red and green, is the wall's colour as every training image shows it above the metal. Empty wells are
+    all wall. With the 0.7 quantile, 30 % of the well's area are enough, so a hand over the rest does not hide it.
+    """
+
+    quantile: float = 0.7
+    hue: tuple[float, float, float] = (-0.5, -0.5, 1.0)
+    ellipse: Ellipse = field(default_factory=Ellipse)
+    needs_memory: ClassVar[bool] = False
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        residual = target - out.output
+        hue = residual.new_tensor(self.hue)
+        return self.ellipse.quantile(torch.einsum("bchw,c->bhw", residual, hue), self.quantile)
+
+
+@dataclass(frozen=True)
+class Glitter:
+    """Logarithm of a quantile of the squared high-frequency residual inside the well.
+
+    High-frequency: residual minus its Gaussian blur (``sigma`` in pixels). Metal that runs over a rim glitters all
+    over the well; clamps, bars and hands have edges, but these cover few pixels.
+    """
+
+    quantile: float = 0.8
+    sigma: float = 1.5
+    ellipse: Ellipse = field(default_factory=Ellipse)
+    needs_memory: ClassVar[bool] = False
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        residual = target - out.output
+        kernel = 2 * round(4 * self.sigma) + 1
+        fine = residual - gaussian_blur(residual, [kernel, kernel], [self.sigma, self.sigma])
+        return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)
+
+
+TERMS = {
+    "psnr": Psnr,
+    "feature_distance": FeatureDistance,
+    "ellipse_error": EllipseError,
+    "wall_hue": WallHue,
+    "glitter": Glitter,
+}
+Normalise = Literal["minmax", "spread"]
+Combine = Literal["sum", "max"]
+
+
+@dataclass
+class TermConfig:
+    """One term: its name in ``TERMS``, its weight, and the options of its class."""
+
+    name: str
+    weight: float = 1.0
+    options: dict[str, float | list[float] | dict[str, list[float]]] = field(default_factory=dict)
+
+    def build(self) -> nn.Module | Psnr:
+        """The callable term.
+
+        Raises:
+            UserError: unknown name or option.
+        """
+        if self.name not in TERMS:
+            raise UserError(f"score term {self.name!r}: unknown; one of {', '.join(TERMS)} was expected")
+        options = dict(self.options)
+        try:
+            if isinstance(options.get("ellipse"), dict):
+                options["ellipse"] = Ellipse(**options["ellipse"])
+            return TERMS[self.name](**options)
+        except TypeError as error:
+            fields = ", ".join(TERMS[self.name].__dataclass_fields__) or "none"
+            raise UserError(f"score term {self.name}: options {self.options}; of {fields} were expected") from error
+
+
+@dataclass
+class ScoreConfig:
+    """A score: terms, how each is brought to one scale on the validation normals, and how they are combined.
+
+    Args:
+        terms: the terms.
+        normalise: ``minmax``: (v - min) / (max - min), MNAD's. ``spread``: (v - median) / (q99 - median), so 1 is
+            what one normal in a hundred reaches in each term: every term gets the same false-alarm budget.
+        combine: ``sum`` of weight times term (MNAD's), or ``max``, an OR of the terms.
+    """
+
+    terms: list[TermConfig]
+    normalise: Normalise = "minmax"
+    combine: Combine = "sum"
+
+
+def mnad_score(weight: float = 0.7) -> ScoreConfig:
+    """The paper's score: ``weight * norm(-PSNR) + (1 - weight) * norm(D)``; 0.7 reconstruction, 0.6 prediction.
+
+    The paper writes ``1 - norm(P)``; the min-max of -P is the same number. The paper takes minimum and maximum over
+    a test video; ours are those of the validation normals, since a single photo has no video.
+    """
+    return ScoreConfig([TermConfig("psnr", weight), TermConfig("feature_distance", 1 - weight)])
+
+
+def wells_score() -> ScoreConfig:
+    """Ours: the larger of wall hue and glitter, each on the scale of the validation normals."""
+    return ScoreConfig([TermConfig("wall_hue"), TermConfig("glitter")], normalise="spread", combine="max")
+
+
+class Score(nn.Module):
+    """A fitted score. Its statistics are buffers, so they travel in the checkpoint.
+
+    Args:
+        config: what to build.
+        has_memory: False drops the terms that need a memory (a plain autoencoder's MNAD score is its PSNR).
+    """
+
+    low: Tensor  # T, the value that becomes 0
+    high: Tensor  # T, the value that becomes 1
+
+    def __init__(self, config: ScoreConfig, has_memory: bool = True) -> None:
+        super().__init__()
+        kept = [(t, t.build()) for t in config.terms]
+        kept = [(t, term) for t, term in kept if has_memory or not term.needs_memory]
+        self.names = [t.name for t, _ in kept]
+        self.terms = [term for _, term in kept]
+        self.weights = [t.weight for t, _ in kept]
+        self.normalise, self.combine = config.normalise, config.combine
+        self.register_buffer("low", torch.zeros(len(kept), dtype=torch.float64))
+        self.register_buffer("high", torch.ones(len(kept), dtype=torch.float64))
+
+    def raw(self, target: Tensor, out: Output) -> Tensor:
+        """Every term of every image, B x T float64, before normalisation."""
+        return torch.stack([term(target, out).double() for term in self.terms], dim=1)
+
+    def fit(self, raw: Tensor) -> "Score":
+        """Take the statistics from the raw terms of the validation normals, N x T."""
+        if self.normalise == "minmax":
+            low, high = raw.amin(dim=0), raw.amax(dim=0)
+        else:
+            low, high = raw.quantile(0.5, dim=0), raw.quantile(0.99, dim=0)
+        self.low.copy_(low)
+        # A term that is the same for every normal says nothing about scale: leave its unit as it is.
+        self.high.copy_(torch.where(high > low, high, low + 1))
+        return self
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """N x T raw terms -> N scores."""
+        scaled = (raw - self.low) / (self.high - self.low)
+        if self.combine == "max":
+            return scaled.amax(dim=1)
+        return scaled @ scaled.new_tensor(self.weights)

@@ -1,0 +1,50 @@
+"""Judge a checkpoint on a test folder: TPR, TNR, AUROC, confusion counts, 95 % Wilson intervals."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnad.cli import run
+from mnad.data.layout import read_wells
+from mnad.detector import Detector
+from mnad.evaluation import evaluate
+from mnad.files import write_json
+from mnad.report import results_table
+
+
+@dataclass
+class EvaluateConfig:
+    """What to judge.
+
+    Args:
+        checkpoint: run folder or .safetensors file.
+        data: folder with test/imgs and test/test_annotation.txt.
+        json: file to write the metrics to.
+        csv: file to write the score of each image to.
+        device: auto, cpu or cuda.
+    """
+
+    checkpoint: Path
+    data: Path
+    json: Path | None = None
+    csv: Path | None = None
+    device: str = "auto"
+
+
+def main(config: EvaluateConfig) -> None:
+    """Load, score, print, save."""
+    detector = Detector.load(config.checkpoint).to(config.device)
+    result = evaluate(detector, read_wells(config.data, train=False))
+    name = detector.config.model.name
+    print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))
+    verdict = detector.thresholds[detector.primary]
+    print(f"\nverdict by score '{detector.primary}': threshold {verdict.value:.4g}, {verdict.note}")
+    print(f"{result.images_per_second:.0f} images per second, decoding included")
+    if config.json:
+        primary = {**result.metrics[detector.primary], "images_per_second": result.images_per_second}
+        write_json(config.json, primary | {"score": detector.primary, "scores": result.metrics})
+    if config.csv:
+        result.frame.to_csv(config.csv, index=False)
+
+
+if __name__ == "__main__":
+    run(main, EvaluateConfig, __doc__)
