@@ -40,9 +40,7 @@ def give_switches_values(parser: ArgumentParser, argv: Sequence[str]) -> list[st
     ]
 
 
-def parse(
-    config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None
-) -> Config:
+def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
     """Fill ``config_class`` from ``argv``.
 
     Raises:
@@ -69,9 +67,7 @@ def output_folder(path: str | Path, overwrite: bool = False) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(path.iterdir())
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be made ({error.strerror}), a folder to write to was expected"
-        ) from error
+        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
     if occupied and not overwrite:
         raise UserError(f"{path}: already there, another --out or --overwrite was expected")
     return path

@@ -102,9 +102,7 @@ class Detector:
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal = self.combine(normal_raw)
         spill = self.combine(known_raw) if known_raw else {key: np.zeros(0) for key in self.scores}
-        self.thresholds = {
-            key: choose_threshold(self.config.threshold, normal[key], spill[key]) for key in self.scores
-        }
+        self.thresholds = {key: choose_threshold(self.config.threshold, normal[key], spill[key]) for key in self.scores}
         return {key: (normal[key], spill[key]) for key in self.scores}
 
     def score(self, source: Source, name: str | None = None) -> np.ndarray:
@@ -156,7 +154,9 @@ class Detector:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: is truncated or no safetensors file ({error}); a checkpoint was expected") from error
+            raise UserError(
+                f"{path}: is truncated or no safetensors file ({error}); a checkpoint was expected"
+            ) from error
         if metadata.get("format") != FORMAT:
             raise UserError(f"{path}: format {metadata.get('format')!r}; {FORMAT!r} was expected")
         try:
@@ -168,7 +168,9 @@ class Detector:
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise UserError(f"{path}: is of another architecture ({reason}); a fitting checkpoint was expected") from error
+            raise UserError(
+                f"{path}: is of another architecture ({reason}); a fitting checkpoint was expected"
+            ) from error
         detector.model.eval()
         return detector
 

@@ -99,7 +99,9 @@ def run_experiment(config: TrainConfig) -> Path:
     if layout.known:
         sets["known"] = Images(layout.known, size, memory, "known spills")
     test = Images(layout.test, size, memory, "test")
-    print(f"{root}: {len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test")
+    print(
+        f"{root}: {len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
+    )
     write_json(folder / "config.json", plain(config))
     write_json(folder / "provenance.json", provenance())
     results = {}

@@ -24,7 +24,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); a writable path was expected") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); a writable path was expected"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

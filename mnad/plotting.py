@@ -64,7 +64,9 @@ def save_figure(figure: Figure, path: str | Path, formats: tuple[str, ...] = ("p
                 figure.savefig(target, metadata=metadata)
                 written.append(target)
         except OSError as error:
-            raise UserError(f"{path}: cannot write the figure ({error.strerror}); a writable folder was expected") from error
+            raise UserError(
+                f"{path}: cannot write the figure ({error.strerror}); a writable folder was expected"
+            ) from error
         finally:
             plt.close(figure)
     return written

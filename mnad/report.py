@@ -42,7 +42,15 @@ def plot_histogram(path: Path, normal: np.ndarray, spill: np.ndarray, threshold:
         bins = np.linspace(*np.quantile(pooled, [0, 1]), 50) if np.ptp(pooled) else 10
         axes.hist(normal, bins, density=True, color=NORMAL, label=f"validation normals ({len(normal)})")
         if len(spill):
-            axes.hist(spill, bins, density=True, histtype="step", color=SPILL, hatch="///", label=f"known spills ({len(spill)})")
+            axes.hist(
+                spill,
+                bins,
+                density=True,
+                histtype="step",
+                color=SPILL,
+                hatch="///",
+                label=f"known spills ({len(spill)})",
+            )
         axes.axvline(threshold.value, color=PALETTE[-1], linestyle="--", label=f"threshold {threshold.value:.3g}")
         axes.set(xlabel=f"score '{name}' (higher is more anomalous)", ylabel="density", yscale="log")
         axes.set_title(threshold.rule.replace("_", " "))
@@ -54,7 +62,13 @@ def plot_losses(path: Path, log: pd.DataFrame) -> list[Path]:
     """Loss terms over epochs, from ``log.jsonl``."""
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
-        styles = {"pixel": "-o", "validation_pixel": "--s", "compactness": "-.^", "separateness": ":v", "kl": "-x"}
+        styles = {
+            "pixel": "-o",
+            "validation_pixel": "--s",
+            "compactness": "-.^",
+            "separateness": ":v",
+            "kl": "-x",
+        }
         for name, line in styles.items():
             if name in log and (log[name] > 0).any():
                 label = "pixel, validation" if name == "validation_pixel" else name
@@ -66,7 +80,10 @@ def plot_losses(path: Path, log: pd.DataFrame) -> list[Path]:
 
 
 def scores_frame(
-    paths: list[Path], labels: np.ndarray, scores: Mapping[str, np.ndarray], thresholds: Mapping[str, Threshold]
+    paths: list[Path],
+    labels: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    thresholds: Mapping[str, Threshold],
 ) -> pd.DataFrame:
     """One row for each image: file, label, every score and its verdict (1 = spill)."""
     frame = pd.DataFrame({"file": [path.name for path in paths], "label": labels})
