@@ -47,7 +47,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Four stages up to a picture in [-1, 1]; with ``skips`` a U-Net (prediction), without it plain (reconstruction)."""
+    """Four stages up to a picture in [-1, 1]; a U-Net with ``skips`` (prediction), plain without (reconstruction)."""
 
     def __init__(self, in_channels: int = 1024, width: int = 64, out_channels: int = 3, skips: bool = False) -> None:
         super().__init__()

@@ -107,10 +107,11 @@ class TrainConfig(DetectorConfig):
 
     Args:
         data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
+        layout: how ``data`` is laid out; ``auto`` looks at its folders.
         out: run folder; none makes ``runs/<date>-<time>``.
         overwrite: empty an existing run folder first.
         resume: go on in an existing run folder.
-        seed: of weights, order, validation split and synthetic wells.
+        seed: of weights, order and validation split (the synthetic wells are always the same).
         compare: further models, trained and judged by the same loop and scores, for the table.
         model: the network.
         images: how images are read.
@@ -121,6 +122,7 @@ class TrainConfig(DetectorConfig):
     """
 
     data: Path | None = None
+    layout: str = "auto"
     out: Path | None = None
     overwrite: bool = False
     resume: bool = False

@@ -10,7 +10,7 @@ import torch
 
 from mnad.config import DetectorConfig, TrainConfig
 from mnad.data.images import Images, split
-from mnad.data.layout import Layout, read_wells
+from mnad.data.layout import Layout, read_layout
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -87,8 +87,8 @@ def run_experiment(config: TrainConfig) -> Path:
     # Look at everything that can be wrong before anything is written.
     for name in (config.model.name, *config.compare):
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
-    root = config.data if config.data is not None else draw_wells(SYNTHETIC, config.seed)
-    layout = read_wells(root)
+    root = config.data if config.data is not None else draw_wells(SYNTHETIC)
+    layout = read_layout(root, config.layout)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
     check_same_run(folder, config)
@@ -99,9 +99,8 @@ def run_experiment(config: TrainConfig) -> Path:
     if layout.known:
         sets["known"] = Images(layout.known, size, memory, "known spills")
     test = Images(layout.test, size, memory, "test")
-    print(
-        f"{root}: {len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
-    )
+    roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
+    print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
     write_json(folder / "provenance.json", provenance())
     results = {}

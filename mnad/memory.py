@@ -42,7 +42,7 @@ class MemoryRead(NamedTuple):
 
 
 class Memory(nn.Module):
-    """M items of dimension C in one registered buffer ``items``; changed only by :meth:`update`, never by a gradient."""
+    """M items of dimension C in the registered buffer ``items``; changed by :meth:`update`, never by a gradient."""
 
     items: Tensor  # M x C, unit norm
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnad.cli import run
-from mnad.data.layout import read_wells
+from mnad.data.layout import read_layout
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import write_json
@@ -18,6 +18,7 @@ class EvaluateConfig:
     Args:
         checkpoint: run folder or .safetensors file.
         data: folder with test/imgs and test/test_annotation.txt.
+        layout: how it is laid out; auto looks at its folders.
         json: file to write the metrics to.
         csv: file to write the score of each image to.
         device: auto, cpu or cuda.
@@ -25,6 +26,7 @@ class EvaluateConfig:
 
     checkpoint: Path
     data: Path
+    layout: str = "auto"
     json: Path | None = None
     csv: Path | None = None
     device: str = "auto"
@@ -33,7 +35,7 @@ class EvaluateConfig:
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
     detector = Detector.load(config.checkpoint).to(config.device)
-    result = evaluate(detector, read_wells(config.data, train=False))
+    result = evaluate(detector, read_layout(config.data, config.layout, train=False))
     name = detector.config.model.name
     print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))
     verdict = detector.thresholds[detector.primary]

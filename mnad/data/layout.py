@@ -79,3 +79,30 @@ def read_wells(root: Path, train: bool = True, test: bool = True) -> Layout:
     if test:
         layout.test, layout.labels = read_annotation(root / "test" / "test_annotation.txt", root / "test" / "imgs")
     return layout
+
+
+LAYOUTS = {"wells": read_wells}
+
+
+def detect_layout(root: Path) -> str:
+    """Name of the layout that ``root`` has, from its folders.
+
+    Raises:
+        UserError: the folder is missing or fits no layout.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: missing; a folder of images was expected")
+    if (root / "train").is_dir() or (root / "test" / "imgs").is_dir():
+        return "wells"
+    raise UserError(f"{root}: fits no known layout; train/ and test/imgs/ (wells) were expected")
+
+
+def read_layout(root: Path, name: str = "auto", train: bool = True, test: bool = True) -> Layout:
+    """Files of ``root`` by the layout ``name`` (``auto`` looks at the folders).
+
+    Raises:
+        UserError: unknown name, or anything the layout's reader refuses.
+    """
+    if name != "auto" and name not in LAYOUTS:
+        raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} was expected")
+    return LAYOUTS[detect_layout(root) if name == "auto" else name](root, train, test)
