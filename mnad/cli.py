@@ -1,31 +1,47 @@
 """Command lines: one documented dataclass per script, parsed by jsonargparse.
 
 A YAML file given with ``--config`` is a short difference from the dataclass defaults; later options win.
+A switch needs no value: ``--overwrite`` alone means ``--overwrite true``.
 Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TypeVar
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from mnad.errors import UserError
 
 Config = TypeVar("Config")
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the line breaks of a script's description and shows each option's type and default."""
+
+
 def build_parser(config_class: type, description: str | None = None) -> ArgumentParser:
     """Parser with one option per field of ``config_class`` (nested dataclasses as ``--group.field``)."""
-    parser = ArgumentParser(description=description, exit_on_error=False)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter if description else parser.formatter_class
+    parser = ArgumentParser(description=description, exit_on_error=False, formatter_class=HelpFormatter)
     parser.add_argument("--config", action="config", help="YAML file of differences from the defaults")
     parser.add_class_arguments(config_class, fail_untyped=False)
     return parser
 
 
-def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
+def give_switches_values(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone."""
+    switches = {f"--{key}" for key, value in parser.get_defaults().items() if isinstance(value, bool)}
+    return [
+        f"{word}=true" if word in switches and after not in ("true", "false") else word
+        for word, after in zip_longest(argv, argv[1:])
+    ]
+
+
+def parse(
+    config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None
+) -> Config:
     """Fill ``config_class`` from ``argv``.
 
     Raises:
@@ -33,7 +49,7 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     """
     parser = build_parser(config_class, description)
     try:
-        namespace = parser.parse_args(argv)
+        namespace = parser.parse_args(give_switches_values(parser, sys.argv[1:] if argv is None else argv))
     except ArgumentError as error:
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
@@ -41,7 +57,7 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
 
 
 def run(main: Callable[[Config], object], config_class: type[Config], description: str | None = None) -> None:
-    """Entry point of a script: parse, call ``main(config)``, turn a ``UserError`` into one line and exit code 2."""
+    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2."""
     try:
         main(parse(config_class, description=description))
     except UserError as error:
