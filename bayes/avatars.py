@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from bayes.validation import check_style
 from mnad.errors import UserError
 
 ATTRIBUTES_FILE = "avatars.csv"
@@ -26,7 +27,8 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
         Images (N, H, W, 3), RGB uint8, and the N file names.
 
     Raises:
-        UserError: no such folder, no PNG in it, a file that is no 8-bit picture, or unequal sizes without ``size``.
+        UserError: no such folder, no PNG in it, a file that is no 8-bit picture, or unequal sizes without
+            ``size``.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -85,16 +87,15 @@ def load_attributes(
         One row per name, in that order; one column per category.
 
     Raises:
-        UserError: the file or one of its columns or rows is missing, or holds a value that ``styles`` does not.
+        UserError: the file or one of its columns or rows is missing, or holds a value that ``styles`` does
+            not.
     """
     path = Path(folder) / ATTRIBUTES_FILE
     try:
         table = pd.read_csv(path, dtype=str, encoding="utf-8", keep_default_na=False)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: cannot be read ({reason}); a table of the avatars' attributes was expected"
-        ) from error
+        reason = getattr(error, "strerror", None) or "no UTF-8 CSV"
+        raise UserError(f"{path}: {reason}; a table of the avatars' attributes was expected") from error
     missing = {"file", *styles} - set(table.columns)
     if missing:
         raise UserError(f"{path}: no column {sorted(missing)}, file and {list(styles)} were expected")
@@ -103,13 +104,17 @@ def load_attributes(
     if absent:
         raise UserError(f"{path}: no row for {absent[0]}, one for each PNG of the folder was expected")
     table = table.loc[list(names), list(styles)]
-    for category, values in styles.items():
-        for name, value in table[category].items():
-            if value not in values:
-                raise UserError(
-                    f"{path}: {name} has {category!r} {value!r}, one of {list(values)} was expected"
-                )
+    for name, row in table.iterrows():
+        try:
+            check_style(row, styles)
+        except UserError as error:
+            raise UserError(f"{path}: {name}: {error}") from None
     return table
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    """Write ``image`` (H, W, 3), RGB uint8, as a PNG."""
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -17,32 +17,34 @@ LEVELS = 256
 class PixelGenerator(BaseEstimator):
     """Generator of images that takes every value from one of the training avatars, chosen at random.
 
-    With avatar a of weight w_a, W the sum of the weights and x_a(p) the avatar's value at position p (a channel of
-    a pixel), the formula of total probability over the avatars reads
+    With avatar a of weight w_a, W the sum of the weights and x_a(p) the avatar's value at position p (a
+    channel of a pixel), the formula of total probability over the avatars reads
 
         P(v at p) = sum_a P(a) P(v at p | a),  P(a) = w_a / W,
         P(v at p | a) = (W [x_a(p) = v] + alpha) / (W + 256 alpha),
 
-    that is P(v at p) = (sum of the weights of the avatars with value v there + alpha) / (W + 256 alpha): the maximum
-    likelihood estimate at ``alpha = 0`` (an equal share for equal weights), the mean of the Dirichlet posterior over
-    the 256 levels otherwise.
+    that is P(v at p) = (sum of the weights of the avatars with value v there + alpha) / (W + 256 alpha): the
+    maximum likelihood estimate at ``alpha = 0`` (an equal share for equal weights), the mean of the Dirichlet
+    posterior over the 256 levels otherwise.
 
     What shares one choice of the avatar is a region r of positions. Regions are independent, so
 
         ln P(image) = sum_r ln sum_a P(a) prod_{p in r} P(v_p at p | a).
 
-    By default every channel of every pixel is a region. Such images look like all avatars laid over each other, and
-    at ``alpha > 0`` a share 256 alpha / (W + 256 alpha) of their values is noise, uniform over the levels. Choosing
-    once per block (``block``) or once per region (``regions`` of ``fit``), or fitting images of a smaller size, gives
-    pictures that resemble avatars; the probability is exact in each case.
+    By default every channel of every pixel is a region. Such images look like all avatars laid over each
+    other, and at ``alpha > 0`` a share 256 alpha / (W + 256 alpha) of their values is noise, uniform over the
+    levels. Choosing once per block (``block``) or once per region (``regions`` of ``fit``), or fitting images
+    of a smaller size, gives pictures that resemble avatars; the probability is exact in each case.
 
-    Iterating over a fitted generator draws (image, log probability) endlessly, beginning anew from ``random_state``.
+    Iterating over a fitted generator draws (image, log probability) endlessly, beginning anew from
+    ``random_state``.
 
     Args:
         alpha: pseudo-count of each of the 256 levels, at least 0, in the unit of the weights.
-        block: None: every channel of every pixel chooses its avatar; b >= 1: all values of a block of b x b pixels
-            share one choice.
-        random_state: seed (or numpy Generator) of ``sample`` and of the iteration; None is a new one every time.
+        block: None: every channel of every pixel chooses its avatar; b >= 1: all values of a block of b x b
+            pixels share one choice.
+        random_state: seed (or numpy Generator) of ``sample`` and of the iteration; None is a new one every
+            time.
 
     Attributes:
         images_: (N, H, W, C) uint8, the avatars of positive weight (not copied if that is all of them).
@@ -65,13 +67,15 @@ class PixelGenerator(BaseEstimator):
 
         Args:
             images: (N, H, W, C) uint8.
-            sample_weight: (N,) weights of the avatars, finite, at least 0 and not all 0; None is 1 for each. A weight
-                of 2 is the same as having the avatar twice. 0/1 weights condition on what the avatars share, for
-                instance on a style.
-            regions: (H, W) labels; pixels of one label share the choice of the avatar. Only with ``block=None``.
+            sample_weight: (N,) weights of the avatars, finite, at least 0 and not all 0; None is 1 for each.
+                A weight of 2 is the same as having the avatar twice. 0/1 weights condition on what the
+                avatars share, for instance on a style.
+            regions: (H, W) labels; pixels of one label share the choice of the avatar. Only with
+                ``block=None``.
 
         Raises:
-            UserError: a wrong shape or type, a weight or ``alpha`` out of range, or ``block`` together with regions.
+            UserError: a wrong shape or type, a weight or ``alpha`` out of range, or ``block`` together with
+                regions.
         """
         check_alpha(self.alpha)
         images = check_images(images, "images")

@@ -1,4 +1,4 @@
-"""Avatars by style, then by pixel: one pixel generator per style, mixed by the probabilities of the styles."""
+"""Avatars by style, then by pixel: a pixel generator per style, mixed by the probabilities of the styles."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
@@ -16,13 +16,14 @@ from mnad.errors import UserError
 class PixelMixture(BaseEstimator):
     """Generator that first draws a style s and then an image from the avatars of this style.
 
-    P(image) = sum_s P(s) P(image | s), summed in log space; P(image | s) is ``pixels`` fitted to the avatars of
-    style s, and P(s | image) follows by Bayes' rule (``posterior``). A style is any label of the avatars: a value of
-    one category, or a combination of several.
+    P(image) = sum_s P(s) P(image | s), summed in log space; P(image | s) is ``pixels`` fitted to the avatars
+    of style s, and P(s | image) follows by Bayes' rule (``posterior``). A style is any label of the avatars:
+    a value of one category, or a combination of several.
 
     Args:
         pixels: the generator of P(image | s), cloned for each style; None is ``PixelGenerator()``.
-        random_state: seed (or numpy Generator) of ``sample`` and of the iteration; None is a new one every time.
+        random_state: seed (or numpy Generator) of ``sample`` and of the iteration; None is a new one every
+            time.
 
     Attributes:
         styles_: list of the S styles of positive probability.
@@ -35,7 +36,11 @@ class PixelMixture(BaseEstimator):
         self.random_state = random_state
 
     def fit(
-        self, images: np.ndarray, labels: Sequence[Hashable], prior: Mapping[Hashable, float] | None = None
+        self,
+        images: np.ndarray,
+        labels: Sequence[Hashable],
+        prior: Mapping[Hashable, float] | None = None,
+        regions: np.ndarray | None = None,
     ) -> "PixelMixture":
         """Fit one generator per style.
 
@@ -43,10 +48,11 @@ class PixelMixture(BaseEstimator):
             images: (N, H, W, C) uint8.
             labels: the N styles of the avatars.
             prior: style to P(s), adding up to 1; None takes the shares of the styles among the labels.
+            regions: (H, W) labels, see ``PixelGenerator.fit``.
 
         Raises:
-            UserError: not one label per avatar, a prior that is no distribution, or a style of positive probability
-                that no avatar has; and what ``PixelGenerator.fit`` raises.
+            UserError: not one label per avatar, a prior that is no distribution, or a style of positive
+                probability that no avatar has; and what ``PixelGenerator.fit`` raises.
         """
         labels = list(labels)
         if len(labels) != len(images):
@@ -67,7 +73,8 @@ class PixelMixture(BaseEstimator):
                 raise UserError(
                     f"prior: no avatar has the style {style!r}, probability 0 was expected for it"
                 )
-            self.generators_.append(clone(pixels).fit(images, [label == style for label in labels]))
+            members = [label == style for label in labels]
+            self.generators_.append(clone(pixels).fit(images, members, regions))
         return self
 
     def log_probability(self, images: np.ndarray) -> float | np.ndarray:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_selection import f_classif
 
 # Attributes that show in the same part of the picture.
 PARTS = {
@@ -19,9 +18,9 @@ def attribute_regions(
 ) -> np.ndarray:
     """Label each pixel with the part whose attributes explain its brightness best.
 
-    Best is the largest F statistic of the one-way analysis of variance of the pixel's brightness over the groups of
-    avatars that agree in the part's attributes. Pixels that never change belong to part 0: whose choice they share
-    makes no difference.
+    Best is the smallest residual variance of the one-way analysis of variance: the squared deviations from
+    the mean of the avatars that agree in the part's attributes, divided by N minus the number of such groups.
+    Where no pixel changes the label makes no difference.
 
     Args:
         images: (N, H, W, C) uint8.
@@ -31,13 +30,15 @@ def attribute_regions(
     Returns:
         (H, W) int, the position of the part in ``parts``; the ``regions`` of ``PixelGenerator.fit``.
     """
-    brightness = images.mean(axis=3, dtype=np.float32).reshape(len(images), -1)
-    changing = np.ptp(brightness, axis=0) > 0
-    statistics = []
+    brightness = images.mean(axis=3, dtype=np.float32)
+    residual_variances = []
     for columns in parts.values():
-        groups = attributes.groupby(list(columns), sort=True).ngroup()
-        with np.errstate(divide="ignore", invalid="ignore"):  # no variance within the groups: F is infinite
-            statistics.append(f_classif(brightness[:, changing], groups)[0])
-    regions = np.zeros(brightness.shape[1], dtype=int)
-    regions[changing] = np.argmax(np.nan_to_num(statistics, nan=-1.0), axis=0)
-    return regions.reshape(images.shape[1:3])
+        groups = attributes.groupby(list(columns)).ngroup().to_numpy()
+        squares = np.zeros(brightness.shape[1:], dtype=np.float32)
+        for group in np.unique(groups):
+            members = brightness[groups == group]
+            squares += members.var(axis=0) * len(members)
+        # Groups of one avatar each explain anything: that is no evidence for the part.
+        degrees = len(images) - len(np.unique(groups))
+        residual_variances.append(squares / degrees if degrees else np.full_like(squares, np.inf))
+    return np.argmin(residual_variances, axis=0)

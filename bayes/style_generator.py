@@ -9,7 +9,7 @@ from scipy.special import xlogy
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from bayes.validation import check_alpha, check_n
+from bayes.validation import check_alpha, check_n, check_style
 from mnad.errors import UserError
 
 Style = dict[str, str]
@@ -19,15 +19,18 @@ RandomState = int | np.random.Generator | None
 class StyleGenerator(BaseEstimator):
     """Naive Bayes generator of styles: one independent categorical distribution per category.
 
-    With n_k people out of N having value k of a category of K values, the estimate is the mean of the Dirichlet
-    posterior, P(k) = (n_k + alpha) / (N + alpha K), which at ``alpha = 0`` is the maximum likelihood estimate
-    n_k / N. A style s has one value per category, and P(s) is the product of P(s_c) over the categories c.
+    With n_k people out of N having value k of a category of K values, the estimate is the mean of the
+    Dirichlet posterior, P(k) = (n_k + alpha) / (N + alpha K), which at ``alpha = 0`` is the maximum
+    likelihood estimate n_k / N. A style s has one value per category, and P(s) is the product of P(s_c) over
+    the categories c.
 
-    Iterating over a fitted generator draws (style, probability) endlessly, beginning anew from ``random_state``.
+    Iterating over a fitted generator draws (style, probability) endlessly, beginning anew from
+    ``random_state``.
 
     Args:
         alpha: pseudo-count added to every value of every category, at least 0.
-        random_state: seed (or numpy Generator) of ``sample`` and of the iteration; None is a new one every time.
+        random_state: seed (or numpy Generator) of ``sample`` and of the iteration; None is a new one every
+            time.
 
     Attributes:
         categories_: the names of the categories, in order.
@@ -50,8 +53,8 @@ class StyleGenerator(BaseEstimator):
             styles_count: category to the counts of these values, in the same order, each at least 0.
 
         Raises:
-            UserError: ``alpha`` is negative, the categories or lengths differ, a value is listed twice, a count is
-                negative or no number, or all counts of a category are zero (with ``alpha = 0``).
+            UserError: ``alpha`` is negative, the categories or lengths differ, a value is listed twice, a
+                count is negative or no number, or all counts of a category are zero (with ``alpha = 0``).
         """
         alpha = check_alpha(self.alpha)
         if not styles or set(styles) != set(styles_count):
@@ -67,7 +70,7 @@ class StyleGenerator(BaseEstimator):
             total = counts.sum() + alpha * len(values)
             if total == 0:
                 raise UserError(
-                    f"styles_count[{category!r}]: all counts are zero, a positive one (or alpha > 0) was expected"
+                    f"styles_count[{category!r}]: all counts are zero, a positive one was expected"
                 )
             self.probabilities_[category] = (counts + alpha) / total
             # xlogy(1, 0) is -inf without a warning
@@ -80,7 +83,6 @@ class StyleGenerator(BaseEstimator):
         Raises:
             UserError: an unknown category or value.
         """
-        check_is_fitted(self)
         return float(sum(self.log_probabilities_[c][i] for c, i in self._indices(style).items()))
 
     def probability(self, style: Mapping[str, str]) -> float:
@@ -99,7 +101,8 @@ class StyleGenerator(BaseEstimator):
                 styles that agree with ``given`` and 0 for the others.
 
         Returns:
-            One row per style: a column per category, then ``probability`` P(style | given) and ``log_probability``.
+            One row per style: a column per category, then ``probability`` P(style | given) and
+            ``log_probability``.
 
         Raises:
             UserError: ``n`` below 1; an unknown category or value in ``given``, or one of probability zero.
@@ -130,19 +133,11 @@ class StyleGenerator(BaseEstimator):
 
     def _indices(self, style: Mapping[str, str]) -> dict[str, int]:
         """Category to the position of its value."""
-        indices = {}
-        for category, value in style.items():
-            if category not in self.values_:
-                raise UserError(f"{category!r} is no category, one of {list(self.categories_)} was expected")
-            if value not in self.values_[category]:
-                raise UserError(
-                    f"{category!r}: {value!r} is no value of it, one of {list(self.values_[category])} was expected"
-                )
-            indices[category] = self.values_[category].index(value)
-        return indices
+        check_is_fitted(self)
+        check_style(style, self.values_)
+        return {category: self.values_[category].index(value) for category, value in style.items()}
 
     def _known(self, given: Mapping[str, str] | None) -> dict[str, int]:
-        check_is_fitted(self)
         known = self._indices(given or {})
         for category, index in known.items():
             if self.probabilities_[category][index] == 0:
@@ -184,8 +179,8 @@ def check_counts(category: str, values: Sequence[str], counts: Sequence[float]) 
     """The counts of one category as an array (K,) of float64.
 
     Raises:
-        UserError: no values, a value twice, another number of counts than of values, or a count that is negative
-            or no finite number.
+        UserError: no values, a value twice, another number of counts than of values, or a count that is
+            negative or no finite number.
     """
     name = f"styles_count[{category!r}]"
     if not values or len(set(values)) != len(values):

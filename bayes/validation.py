@@ -1,6 +1,7 @@
 """Checks that both generators share."""
 
 import math
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -28,6 +29,21 @@ def check_n(n: int, name: str = "n") -> int:
     if isinstance(n, bool) or not isinstance(n, Real) or not math.isfinite(n) or int(n) != n or n < 1:
         raise UserError(f"{name}: {n!r} was given, a whole number of at least 1 was expected")
     return int(n)
+
+
+def check_style(style: Mapping[str, str], styles: Mapping[str, Sequence[str]]) -> None:
+    """See that ``style`` (category to value) names categories and values of ``styles`` only.
+
+    Raises:
+        UserError: an unknown category or value.
+    """
+    for category, value in style.items():
+        if category not in styles:
+            raise UserError(f"{category!r} is no category, one of {list(styles)} was expected")
+        if value not in styles[category]:
+            raise UserError(
+                f"{category!r}: {value!r} is unknown, one of {list(styles[category])} was expected"
+            )
 
 
 def check_images(images: np.ndarray, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -61,8 +61,8 @@ def output_folder(path: str | Path, overwrite: bool = False) -> Path:
     """``path`` as a folder to write to, made if need be.
 
     Raises:
-        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the folder
-            cannot be made.
+        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
+            folder cannot be made.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""Draw avatars/ again, bit for bit: fifty people with the counts of styles.py, and the table of their attributes.
+"""Draw avatars/ again, bit for bit: fifty people with the counts of styles.py, and their attributes.
 
     python scripts/draw_avatars.py --overwrite
 
