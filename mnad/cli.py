@@ -54,7 +54,7 @@ def parse(
     except ArgumentError as error:
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
-    return config_class(**parser.instantiate_classes(namespace).as_dict())
+    return config_class(**parser.instantiate(namespace).as_dict())
 
 
 def output_folder(path: str | Path, overwrite: bool = False) -> Path:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from bayes.avatars import ATTRIBUTES_FILE
+from bayes.drawing import render_png
 from bayes.people import make_people
-from bayes.render import render_png
 from mnad.cli import output_folder, run
 from styles import styles, styles_count
 

@@ -12,8 +12,8 @@ from itertools import count
 
 from tqdm import tqdm
 
+from bayes.drawing import render_png
 from bayes.notation import scientific
-from bayes.render import render_png
 from bayes.style_generator import StyleGenerator
 from mnad.cli import output_folder, run
 from styles import styles, styles_count

@@ -6,10 +6,10 @@ python scripts/plot_bayes.py --overwrite
 from dataclasses import dataclass
 
 from bayes.avatars import load_attributes, load_avatars
+from bayes.drawing import render
 from bayes.figures import plot_avatars, plot_distributions, plot_entropy, plot_styles
 from bayes.pixel_generator import PixelGenerator
 from bayes.regions import attribute_regions
-from bayes.render import render
 from bayes.style_generator import StyleGenerator
 from mnad.cli import output_folder, run
 from mnad.plotting import save_figure
