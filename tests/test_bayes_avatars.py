@@ -22,16 +22,16 @@ def write_png(path, image):
 
 
 def test_rgba_is_composited_on_white(tmp_path):
-    # BGRA, as OpenCV writes it: opaque blue, half red, transparent
-    write_png(tmp_path / "a.png", [[[255, 0, 0, 255], [0, 0, 255, 128], [9, 9, 9, 0]]])
-    write_png(tmp_path / "b.PNG", [[[3, 2, 1], [6, 5, 4], [9, 8, 7]]])
-    write_png(tmp_path / "c.png", [[0, 128, 255]])
+    # BGRA, as OpenCV writes it: opaque blue, half red, transparent, (50 * 100 + 255 * 155) / 255 = 174.6
+    write_png(tmp_path / "a.png", [[[255, 0, 0, 255], [0, 0, 255, 128], [9, 9, 9, 0], [50, 50, 50, 100]]])
+    write_png(tmp_path / "b.PNG", [[[3, 2, 1], [6, 5, 4], [9, 8, 7], [0, 0, 0]]])
+    write_png(tmp_path / "c.png", [[0, 128, 255, 1]])
     images, names = load_avatars(tmp_path)
     assert names == ["a.png", "b.PNG", "c.png"]
     assert images.dtype == np.uint8
-    assert images[0].tolist() == [[[0, 0, 255], [255, 127, 127], [255, 255, 255]]]
-    assert images[1].tolist() == [[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]
-    assert images[2].tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
+    assert images[0].tolist() == [[[0, 0, 255], [255, 127, 127], [255, 255, 255], [175, 175, 175]]]
+    assert images[1].tolist() == [[[1, 2, 3], [4, 5, 6], [7, 8, 9], [0, 0, 0]]]
+    assert images[2].tolist() == [[[0] * 3, [128] * 3, [255] * 3, [1] * 3]]
 
 
 def test_saved_images_are_read_back(tmp_path):

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from itertools import islice
 from math import log, prod
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,6 +101,9 @@ def test_zero_counts_are_never_drawn(generator):
     assert {"длинные волнистые", "короткая волнистые"} <= set(sample["прическа"])
     first_zero = StyleGenerator().fit({"a": ["x", "y", "z"]}, {"a": [0, 1, 0]})
     assert set(first_zero.sample(1000, random_state=0)["a"]) == {"y"}
+    for edge in (0.0, np.nextafter(1, 0)):
+        uniform = SimpleNamespace(random=lambda shape, edge=edge: np.full(shape, edge))
+        assert first_zero._draw(1, uniform, {}).tolist() == [[1]]
 
 
 def test_conditioning_agrees_with_enumeration():
