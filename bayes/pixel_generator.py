@@ -1,12 +1,11 @@
 """Avatars by pixel: the formula of total probability over the avatars, with exact log probabilities."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from bayes.image_sampler import ImageSampler
 from bayes.style_generator import RandomState
 from bayes.validation import check_alpha, check_images, check_n, check_weights
 from mnad.errors import UserError
@@ -14,7 +13,7 @@ from mnad.errors import UserError
 LEVELS = 256
 
 
-class PixelGenerator(BaseEstimator):
+class PixelGenerator(ImageSampler, BaseEstimator):
     """Generator of images that takes every value from one of the training avatars, chosen at random.
 
     With avatar a of weight w_a, W the sum of the weights and x_a(p) the avatar's value at position p (a
@@ -102,24 +101,6 @@ class PixelGenerator(BaseEstimator):
         log_probabilities = np.array([self._log_probability(image) for image in images])
         return float(log_probabilities[0]) if single else log_probabilities
 
-    def sample(self, n: int = 1, random_state: RandomState = None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw ``n`` independent images.
-
-        Args:
-            n: number of images, at least 1.
-            random_state: seed or Generator; None takes the estimator's own.
-
-        Returns:
-            Images (n, H, W, C) uint8 and their log probabilities (n,).
-
-        Raises:
-            UserError: ``n`` is no whole number of at least 1.
-        """
-        check_is_fitted(self)
-        rng = np.random.default_rng(self.random_state if random_state is None else random_state)
-        images = np.stack([self.draw(rng) for _ in range(check_n(n))])
-        return images, self.log_probability(images)
-
     def entropy(self) -> np.ndarray:
         """Entropy (H, W, C) in bits of the value at each position, -sum_v P(v) log2 P(v), between 0 and 8.
 
@@ -138,14 +119,6 @@ class PixelGenerator(BaseEstimator):
         unseen = self.alpha / normaliser
         entropy -= (LEVELS - seen) * xlogy(unseen, unseen)
         return np.maximum(entropy, 0) / np.log(2)
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
-        """Endless (image, log probability); the first n are those of ``sample(n)`` with the same seed."""
-        check_is_fitted(self)
-        rng = np.random.default_rng(self.random_state)
-        while True:
-            image = self.draw(rng)
-            yield image, self._log_probability(image)
 
     def _regions(self, shape: tuple[int, int], regions: np.ndarray | None) -> np.ndarray | None:
         if self.block is None:
@@ -195,7 +168,7 @@ class PixelGenerator(BaseEstimator):
         hit, miss = (self.total_ + self.alpha) / normaliser, self.alpha / normaliser
         log_regions = np.full(values.shape, -np.inf)
         for avatar, weight in zip(self.images_, self.weights_, strict=True):
-            hits = np.bincount(labels, weights=(avatar == image).sum(axis=2).ravel())
+            hits = np.bincount(labels, weights=np.einsum("hwc->hw", avatar == image, dtype=int).ravel())
             # the sum of hits log P(value | a) and misses: xlogy(0, 0) is 0
             log_region = np.log(weight / self.total_) + xlogy(hits, hit) + xlogy(values - hits, miss)
             log_regions = np.logaddexp(log_regions, log_region)

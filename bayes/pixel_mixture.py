@@ -1,19 +1,19 @@
 """Avatars by style, then by pixel: a pixel generator per style, mixed by the probabilities of the styles."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from bayes.image_sampler import ImageSampler
 from bayes.pixel_generator import PixelGenerator
 from bayes.style_generator import RandomState
-from bayes.validation import check_n
 from mnad.errors import UserError
 
 
-class PixelMixture(BaseEstimator):
+class PixelMixture(ImageSampler, BaseEstimator):
     """Generator that first draws a style s and then an image from the avatars of this style.
 
     P(image) = sum_s P(s) P(image | s), summed in log space; P(image | s) is ``pixels`` fitted to the avatars
@@ -96,21 +96,6 @@ class PixelMixture(BaseEstimator):
                 "posterior: the image has probability zero, a possible one (or alpha > 0) was expected"
             )
         return dict(zip(self.styles_, np.exp(joint - total).tolist(), strict=True))
-
-    def sample(self, n: int = 1, random_state: RandomState = None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw ``n`` independent images (n, H, W, C) uint8 with their log probabilities (n,)."""
-        check_is_fitted(self)
-        rng = np.random.default_rng(self.random_state if random_state is None else random_state)
-        images = np.stack([self.draw(rng) for _ in range(check_n(n))])
-        return images, self.log_probability(images)
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
-        """Endless (image, log probability); the first n are those of ``sample(n)`` with the same seed."""
-        check_is_fitted(self)
-        rng = np.random.default_rng(self.random_state)
-        while True:
-            image = self.draw(rng)
-            yield image, self.log_probability(image)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         style = rng.choice(len(self.styles_), p=np.exp(self.log_priors_ - logsumexp(self.log_priors_)))

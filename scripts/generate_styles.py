@@ -9,6 +9,7 @@ Prints the styles and saves their pictures and a table of their probabilities.
 import json
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -54,8 +55,7 @@ def main(config: Config) -> None:
     if config.draw:
         table["picture"] = [str(folder / f"style_{number}.png") for number in range(1, config.n + 1)]
         for path, picture in zip(table["picture"], pictures, strict=True):
-            with open(path, "wb") as file:
-                file.write(picture)
+            Path(path).write_bytes(picture)
     table.to_csv(folder / "styles.csv", index=False, lineterminator="\n")
     if config.json:
         print(json.dumps(table.to_dict("records"), ensure_ascii=False, indent=2))
