@@ -25,7 +25,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
 def build_parser(config_class: type, description: str | None = None) -> ArgumentParser:
     """Parser with one option per field of ``config_class`` (nested dataclasses as ``--group.field``)."""
-    parser = ArgumentParser(description=description, exit_on_error=False, formatter_class=HelpFormatter)
+    parser = ArgumentParser(
+        description=description, exit_on_error=False, formatter_class=HelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--config", action="config", help="YAML file of differences from the defaults")
     parser.add_class_arguments(config_class, fail_untyped=False)
     return parser

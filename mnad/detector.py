@@ -189,4 +189,4 @@ def config_from_json(text: str) -> DetectorConfig:
         parsed = parser.parse_object(json.loads(text))
     except ArgumentError as error:
         raise ValueError(str(error)) from error
-    return DetectorConfig(**parser.instantiate_classes(parsed).as_dict())
+    return DetectorConfig(**parser.instantiate(parsed).as_dict())

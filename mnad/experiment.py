@@ -29,7 +29,7 @@ def plain(config: object) -> dict[str, object]:
 
 
 def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """A resumed run must be the same run.
+    """A resumed run must be the same run; only the list of models to compare with may change.
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
@@ -42,7 +42,7 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
     for key, value in plain(config).items():
-        if key not in ("out", "resume", "overwrite") and stored.get(key) != value:
+        if key not in ("out", "resume", "overwrite", "compare") and stored.get(key) != value:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 

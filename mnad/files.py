@@ -38,6 +38,22 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_replaceable(path: Path, mark: str) -> Path:
+    """``path`` if nothing is there, or a file that begins with ``mark`` (an earlier result of the same command).
+
+    Raises:
+        UserError: something else is there; it would be lost.
+    """
+    if path.exists():
+        try:
+            ours = path.read_text(encoding="utf-8").startswith(mark)
+        except (OSError, UnicodeDecodeError):
+            ours = False
+        if not ours:
+            raise UserError(f"{path}: exists already and is no earlier result; a new file was expected")
+    return path
+
+
 def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
     """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
 
