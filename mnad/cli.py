@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
@@ -55,24 +54,6 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
     return config_class(**parser.instantiate(namespace).as_dict())
-
-
-def output_folder(path: str | Path, overwrite: bool = False) -> Path:
-    """``path`` as a folder to write to, made if need be.
-
-    Raises:
-        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
-            folder cannot be made.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
-    if occupied and not overwrite:
-        raise UserError(f"{path}: already there, another --out or --overwrite was expected")
-    return path
 
 
 def run(main: Callable[[Config], object], config_class: type[Config], description: str | None = None) -> None:

@@ -1,6 +1,5 @@
 """One run: train each model, calibrate, judge, and leave a folder that tells how."""
 
-import datetime
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.evaluation import evaluate
-from mnad.files import open_run_folder, write_json
+from mnad.files import open_run_folder, stamped, write_json
 from mnad.provenance import provenance
 from mnad.report import plot_histogram, plot_losses, results_table
 from mnad.training import train
@@ -89,8 +88,7 @@ def run_experiment(config: TrainConfig) -> Path:
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
+    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
     check_same_run(folder, config)
     size, memory = config.images.size, config.images.memory_gb
     normals = Images(layout.train, size, memory, "train")

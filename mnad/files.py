@@ -1,6 +1,7 @@
 """Writing without losing anything: atomic files and run folders that are never overwritten unasked."""
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
@@ -78,3 +79,26 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); a writable path was expected") from error
     return out
+
+
+def stamped(name: str) -> Path:
+    """``runs/<name>-<date>-<time>``: where a command writes that was told no folder, so that it can be repeated."""
+    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def output_folder(path: str | Path, overwrite: bool = False) -> Path:
+    """``path`` as a folder to write to, made if need be.
+
+    Raises:
+        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
+            folder cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
+    if occupied and not overwrite:
+        raise UserError(f"{path}: already there, another --out or --overwrite was expected")
+    return path

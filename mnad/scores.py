@@ -192,7 +192,7 @@ def mnad_score(weight: float = 0.7) -> ScoreConfig:
     The paper writes ``1 - norm(P)``; the min-max of -P is the same number. The paper takes minimum and maximum over
     a test video; ours are those of the validation normals, since a single photo has no video.
     """
-    return ScoreConfig([TermConfig("psnr", weight), TermConfig("feature_distance", 1 - weight)])
+    return ScoreConfig([TermConfig("psnr", weight), TermConfig("feature_distance", round(1 - weight, 12))])
 
 
 def wells_score() -> ScoreConfig:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from bayes.avatars import ATTRIBUTES_FILE
 from bayes.drawing import render_png
 from bayes.people import make_people
-from mnad.cli import output_folder, run
+from mnad.cli import run
+from mnad.files import output_folder
 from styles import styles, styles_count
 
 

@@ -25,8 +25,9 @@ from bayes.pixel_generator import PixelGenerator
 from bayes.pixel_mixture import PixelMixture
 from bayes.regions import attribute_regions
 from bayes.validation import check_n, check_style
-from mnad.cli import output_folder, run
+from mnad.cli import run
 from mnad.errors import UserError
+from mnad.files import output_folder, stamped
 from styles import styles
 
 
@@ -45,7 +46,7 @@ class Config:
         size: working size as WIDTHxHEIGHT in pixels; none is the size of the avatars
         given: learn only from the avatars with these attributes, such as --given.аксесуар "круглые очки"
         by: draw the value of this category first and then an avatar from those that have it
-        out: folder of the pictures and of probabilities.csv
+        out: folder of the pictures and of probabilities.csv; none makes runs/avatars-<date>-<time>
         json: print JSON instead of text
         overwrite: write into a folder that is not empty
     """
@@ -59,7 +60,7 @@ class Config:
     size: str | None = None
     given: dict[str, str] = field(default_factory=dict)
     by: str | None = None
-    out: str = "runs/avatars"
+    out: str | None = None
     json: bool = False
     overwrite: bool = False
 
@@ -89,7 +90,7 @@ def fit(config: Config) -> PixelGenerator | PixelMixture:
 def main(config: Config) -> None:
     check_n(config.n)
     generator = fit(config)
-    folder = output_folder(config.out, config.overwrite)
+    folder = output_folder(config.out or stamped("avatars"), config.overwrite)
     rows = []
     draws = tqdm(islice(generator, config.n), total=config.n, desc="avatars", unit="avatar", disable=config.n < 20)
     for number, (image, log_probability) in enumerate(draws, start=1):

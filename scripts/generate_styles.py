@@ -16,7 +16,8 @@ from tqdm import tqdm
 from bayes.drawing import render_png
 from bayes.notation import scientific
 from bayes.style_generator import StyleGenerator
-from mnad.cli import output_folder, run
+from mnad.cli import run
+from mnad.files import output_folder, stamped
 from styles import styles, styles_count
 
 
@@ -30,7 +31,7 @@ class Config:
         alpha: pseudo-count added to every count of styles.py; 0 is maximum likelihood
         given: known attributes, such as --given.аксесуар "круглые очки"; probabilities are then conditional
         draw: draw the styles (needs the extra "avatars")
-        out: folder of the pictures and of styles.csv
+        out: folder of the pictures and of styles.csv; none makes runs/styles-<date>-<time>
         json: print JSON instead of text
         overwrite: write into a folder that is not empty
     """
@@ -40,7 +41,7 @@ class Config:
     alpha: float = 0.0
     given: dict[str, str] = field(default_factory=dict)
     draw: bool = True
-    out: str = "runs/styles"
+    out: str | None = None
     json: bool = False
     overwrite: bool = False
 
@@ -51,7 +52,7 @@ def main(config: Config) -> None:
     if config.draw:
         rows = tqdm(table.iterrows(), total=len(table), desc="pictures", disable=len(table) < 20)
         pictures = [render_png(style) for _, style in rows]
-    folder = output_folder(config.out, config.overwrite)
+    folder = output_folder(config.out or stamped("styles"), config.overwrite)
     if config.draw:
         table["picture"] = [str(folder / f"style_{number}.png") for number in range(1, config.n + 1)]
         for path, picture in zip(table["picture"], pictures, strict=True):

@@ -11,7 +11,8 @@ from bayes.figures import plot_avatars, plot_distributions, plot_entropy, plot_s
 from bayes.pixel_generator import PixelGenerator
 from bayes.regions import attribute_regions
 from bayes.style_generator import StyleGenerator
-from mnad.cli import output_folder, run
+from mnad.cli import run
+from mnad.files import output_folder
 from mnad.plotting import save_figure
 from styles import styles, styles_count
 

@@ -88,14 +88,16 @@ def test_styles_without_arguments(run, tmp_path, monkeypatch):
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("P(style) = ") == 5
-    assert sorted(path.name for path in (tmp_path / "runs/styles").iterdir()) == [
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("styles-")
+    assert sorted(path.name for path in folder.iterdir()) == [
         *(f"style_{number}.png" for number in range(1, 6)),
         "styles.csv",
     ]
-    assert cv2.imread(str(tmp_path / "runs/styles/style_5.png"), cv2.IMREAD_UNCHANGED).shape == (560, 528, 4)
+    assert cv2.imread(str(folder / "style_5.png"), cv2.IMREAD_UNCHANGED).shape == (560, 528, 4)
     monkeypatch.chdir(tmp_path)
-    fails(run("generate_styles.py"), "runs/styles: already there", "--overwrite")
-    assert run("generate_styles.py", "--overwrite").returncode == 0
+    fails(run("generate_styles.py", "--out", folder), f"{folder}: already there", "--overwrite")
+    assert run("generate_styles.py", "--out", folder, "--overwrite").returncode == 0
 
 
 def test_styles_errors(run, tmp_path, monkeypatch):
