@@ -88,8 +88,6 @@ def run_experiment(config: TrainConfig) -> Path:
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout)
-    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
-    check_same_run(folder, config)
     size, memory = config.images.size, config.images.memory_gb
     normals = Images(layout.train, size, memory, "train")
     held_in, held_out = split(len(normals), config.images.validation_fraction, config.seed)
@@ -97,6 +95,8 @@ def run_experiment(config: TrainConfig) -> Path:
     if layout.known:
         sets["known"] = Images(layout.known, size, memory, "known spills")
     test = Images(layout.test, size, memory, "test")
+    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
+    check_same_run(folder, config)
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))

@@ -110,11 +110,15 @@ def test_no_known_spills_is_said(script, wells, tmp_path, capsys):
     assert "no known spills for rule spill_quantile: fell back to the 99.50% quantile" in capsys.readouterr().out
 
 
-def test_bad_image_is_named(script, wells, tmp_path, capsys):
+def test_bad_image_is_named_and_costs_no_earlier_run(script, wells, tmp_path, capsys):
     bad = wells / "train" / "0001.jpg"
     bad.write_bytes(b"")
-    assert script("train_mnad", "--data", wells, "--out", tmp_path / "run", *TINY) == 2
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    assert script("train_mnad", "--data", wells, "--out", run, "--overwrite", *TINY) == 2
     assert f"{bad}: is empty (zero bytes)" in one_line_error(capsys)
+    assert (run / "config.json").read_text() == "{}"
 
 
 def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
