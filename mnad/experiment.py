@@ -20,6 +20,8 @@ from mnad.report import plot_histogram, plot_losses, results_table
 from mnad.training import train
 
 SYNTHETIC = Path("data/synthetic_wells")
+# Nothing of these touches the trained weights: --resume scores a finished run anew.
+FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold")
 
 
 def plain(config: object) -> dict[str, object]:
@@ -28,7 +30,7 @@ def plain(config: object) -> dict[str, object]:
 
 
 def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """A resumed run must be the same run; only the list of models to compare with may change.
+    """A resumed run must be the same training; what is judged afterwards may change (``FREE_TO_CHANGE``).
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
@@ -41,7 +43,7 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
     for key, value in plain(config).items():
-        if key not in ("out", "resume", "overwrite", "compare") and stored.get(key) != value:
+        if key not in FREE_TO_CHANGE and stored.get(key) != value:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 

@@ -23,7 +23,7 @@ def test_file_and_configuration():
     detector = Detector.load(CHECKPOINT)
     assert detector.config.model.name == "mnad" and detector.primary == "wells"
     assert detector.thresholds["wells"].rule == "spill_quantile"
-    assert detector.thresholds["wells"].note == "the 2.00% quantile of 154 known spills"
+    assert detector.thresholds["wells"].note == "the 1.00% quantile of 154 known spills"
     assert detector.record["git_revision"] and detector.record["packages"]["torch"]
 
 
