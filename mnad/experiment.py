@@ -10,7 +10,7 @@ import torch
 
 from mnad.config import DetectorConfig, TrainConfig
 from mnad.data.images import Images, split
-from mnad.data.layout import Layout, read_layout
+from mnad.data.layout import Layout, is_video, read_layout
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -84,6 +84,12 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    if config.data is not None and is_video(config.data, config.layout):
+        from mnad.video_experiment import run_video_experiment  # it builds on this module
+
+        return run_video_experiment(config)
+    if config.model.variant != "recon":
+        raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
     # Look at everything that can be wrong before anything is written.
     for name in (config.model.name, *config.compare):
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))

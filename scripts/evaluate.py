@@ -1,14 +1,18 @@
-"""Judge a checkpoint on a test folder: TPR, TNR, AUROC, confusion counts, 95 % Wilson intervals."""
+"""Judge a checkpoint on a test folder: TPR, TNR, AUROC, confusion counts, 95 % Wilson intervals.
 
-from dataclasses import dataclass
+On videos (a folder with testing/frames/, or one .mp4 or .avi file): frame AUC, memory health, score curves.
+"""
+
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnad.cli import run
-from mnad.data.layout import read_layout
+from mnad.data.layout import is_video, read_layout
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import write_json
 from mnad.report import results_table
+from mnad.video_experiment import VideoOptions, evaluate_checkpoint
 
 
 @dataclass
@@ -17,11 +21,12 @@ class EvaluateConfig:
 
     Args:
         checkpoint: run folder or .safetensors file.
-        data: folder with test/imgs and test/test_annotation.txt.
+        data: folder with test/imgs and test/test_annotation.txt, folder with testing/frames/, or a video file.
         layout: how it is laid out; auto looks at its folders.
         json: file to write the metrics to.
         csv: file to write the score of each image to.
         device: auto, cpu or cuda.
+        video: how videos are scored.
     """
 
     checkpoint: Path
@@ -30,11 +35,15 @@ class EvaluateConfig:
     json: Path | None = None
     csv: Path | None = None
     device: str = "auto"
+    video: VideoOptions = field(default_factory=VideoOptions)
 
 
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
     detector = Detector.load(config.checkpoint).to(config.device)
+    if is_video(config.data, config.layout):
+        evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
+        return
     result = evaluate(detector, read_layout(config.data, config.layout, train=False))
     name = detector.config.model.name
     print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))

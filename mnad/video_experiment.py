@@ -1,0 +1,179 @@
+"""One run on videos: train, calibrate on held-out normal videos, judge on the test videos, leave a run folder."""
+
+import datetime
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mnad.config import DetectorConfig, TrainConfig
+from mnad.data.clips import Clips, past_frames, split_videos
+from mnad.data.videos import VideoLayout, read_videos
+from mnad.detector import Detector
+from mnad.errors import UserError
+from mnad.experiment import check_same_run, plain
+from mnad.files import open_run_folder, write_json
+from mnad.provenance import provenance
+from mnad.report import plot_losses
+from mnad.training import train
+from mnad.video import GAMMA
+from mnad.video_evaluation import VideoEvaluation, evaluate_videos
+from mnad.video_report import health_line, plot_curves, video_table
+
+
+def summary(result: VideoEvaluation) -> dict[str, object]:
+    """What ``metrics.json`` says of one evaluation."""
+    return {
+        "scores": result.metrics,
+        "memory": result.health,
+        "memory_updates": result.updates,
+        "frames_per_second": result.frames_per_second,
+    }
+
+
+def train_one(
+    config: TrainConfig, layout: VideoLayout, sets: dict[str, Clips], folder: Path
+) -> dict[str, VideoEvaluation]:
+    """Train, calibrate and judge one model into ``folder``; with a memory both with and without its test-time update.
+
+    Returns:
+        ``with test-time update`` (official; absent without a memory) and ``no test-time update`` -> evaluation.
+    """
+    detector_config = DetectorConfig(**{key: getattr(config, key) for key in DetectorConfig.__annotations__})
+    torch.manual_seed(config.seed)
+    detector = Detector(detector_config)
+    folder.mkdir(exist_ok=True)
+    train(detector.model, sets["train"], sets["validation"], config.optim, config.seed, folder, config.resume)
+    detector.to(config.optim.device)
+    detector.calibrate(sets["validation"], None)
+    detector.save(folder / "model.safetensors")
+    results = {}
+    if hasattr(detector.model, "memory"):
+        gamma = GAMMA[config.model.variant]
+        results["with test-time update"] = evaluate_videos(detector, layout.test, layout.labels, gamma)
+    results["no test-time update"] = evaluate_videos(detector, layout.test, layout.labels, None)
+    log = pd.read_json(folder / "log.jsonl", lines=True)
+    plot_losses(folder / "loss.png", log)
+    first = next(iter(results.values()))
+    plot_curves(folder / "curves.png", first.frame, f"score_{detector.primary}")
+    for name, result in results.items():
+        result.frame.to_csv(folder / f"scores_{name.replace(' ', '_')}.csv", index=False)
+    write_json(
+        folder / "metrics.json",
+        {
+            "primary": detector.primary,
+            "test": {name: summary(result) for name, result in results.items()},
+            "thresholds": {name: asdict(threshold) for name, threshold in detector.thresholds.items()},
+            "parameters": sum(p.numel() for p in detector.model.parameters()),
+            "train_seconds": float(log["seconds"].sum()),
+        },
+    )
+    return results
+
+
+def run_video_experiment(config: TrainConfig) -> Path:
+    """What ``scripts/train_mnad.py`` does with a folder of videos; returns the run folder.
+
+    Raises:
+        UserError: anything wrong with data, configuration or folder.
+    """
+    names = dict.fromkeys((config.model.name, *config.compare))
+    for name in names:
+        Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
+    layout = read_videos(config.data)
+    past = past_frames(config.model.variant)
+    train_videos, held_out = split_videos(layout.train, config.images.validation_fraction, config.seed)
+    size, memory = config.images.size, config.images.memory_gb
+    sets = {
+        "train": Clips(train_videos, size, past, memory, "train"),
+        "validation": Clips(held_out, size, past, memory, "validation"),
+    }
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
+    check_same_run(folder, config)
+    counts = ", ".join(f"{len(clips)} {name} clips" for name, clips in sets.items())
+    print(f"{config.data}: {counts}, {len(layout.test)} test videos")
+    write_json(folder / "config.json", plain(config))
+    write_json(folder / "provenance.json", provenance())
+    rows = {}
+    for name in names:
+        one = replace(config, model=replace(config.model, name=name))
+        results = train_one(one, layout, sets, folder if name == config.model.name else folder / name)
+        for update, result in results.items():
+            rows |= {(f"{name}, {update}", score): metrics for score, metrics in result.metrics.items()}
+        health = next(iter(results.values())).health
+        if health:
+            print(health_line(health))
+    table = video_table(rows)
+    (folder / "table.txt").write_text(table + "\n")
+    print(f"\n{table}\n\nrun folder: {folder}")
+    return folder
+
+
+@dataclass
+class VideoOptions:
+    """How videos are scored.
+
+    Args:
+        update: change the memory at test time (official); false leaves it as trained.
+        gamma: update only with frames whose regular score E_t is below; none is the official 0.01 (prediction) or
+            0.015 (reconstruction).
+        figure: file for the anomaly-score curves (.png); for a video file without it, ``<csv>.png``.
+    """
+
+    update: bool = True
+    gamma: float | None = None
+    figure: Path | None = None
+
+
+def evaluate_checkpoint(
+    detector: Detector, data: Path, options: VideoOptions, json: Path | None, csv: Path | None
+) -> VideoEvaluation:
+    """What ``scripts/evaluate.py`` does with videos: print, and write what was asked for.
+
+    A video file has no labels, so it gets no metrics; the scores of its frames go to ``csv`` (``<name>_scores.csv``
+    in the working folder without one) and their curve to ``options.figure``.
+
+    Raises:
+        UserError: bad data, a bad gamma, or a default output file that is already there.
+    """
+    if options.gamma is not None and not options.gamma > 0:
+        raise UserError(f"video.gamma: {options.gamma}; a number above 0 was expected")
+    gamma = (options.gamma or GAMMA[detector.config.model.variant]) if options.update else None
+    layout = read_videos(data, train=False)
+    figure = options.figure
+    if layout.labels is None:
+        csv = csv or free(Path(f"{data.stem}_scores.csv"))
+        figure = figure or free(csv.with_suffix(".png"))
+    result = evaluate_videos(detector, layout.test, layout.labels, gamma)
+    name = detector.config.model.name
+    if result.metrics:
+        print(video_table({(name, score): metrics for score, metrics in result.metrics.items()}))
+    if result.health:
+        print(health_line(result.health))
+        print(f"test-time update: {'off' if gamma is None else f'{result.updates} of {len(result.frame)} frames'}")
+    values = result.frame[f"score_{detector.primary}"].to_numpy()
+    top = result.frame.iloc[int(np.argmax(values))]
+    print(f"most anomalous frame: {top['frame']} of video {top['video']}")
+    print(f"{result.frames_per_second:.0f} frames per second, decoding included")
+    if json:
+        primary = result.metrics.get(detector.primary, {})
+        write_json(json, {"score": detector.primary, "gamma": gamma, **primary, **summary(result)})
+    if csv:
+        result.frame.to_csv(csv, index=False)
+    if figure:
+        plot_curves(figure, result.frame, f"score_{detector.primary}")
+    return result
+
+
+def free(path: Path) -> Path:
+    """``path`` if nothing is there.
+
+    Raises:
+        UserError: something is; a default name must not overwrite it.
+    """
+    if path.exists():
+        raise UserError(f"{path}: exists already; --csv or --video.figure with another file was expected")
+    return path
