@@ -71,6 +71,8 @@ class OptimConfig:
         precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch; 0 leaves torch's choice.
+        memory_start: where the items start: ``random`` (faithful) or ``kmeans``, cluster centres of the first queries.
+        reseed_dead: after each epoch, move items that were nearest to no query onto queries (faithful: false).
     """
 
     epochs: int = 6
@@ -80,6 +82,8 @@ class OptimConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
     threads: int = 0
+    memory_start: Literal["random", "kmeans"] = "random"
+    reseed_dead: bool = False
 
 
 @dataclass

@@ -42,7 +42,8 @@ def regular_score(output: Tensor, target: Tensor) -> Tensor:
     """Weighted regular score E_t of each frame (eq. 14-15): B x 3 x H x W in [-1, 1] twice -> B, 0 or more.
 
     ``e = ((output - target) / 2)^2`` per element, ``E_t = sum(w e) / sum(w)`` with ``w = 1 - exp(-e)``: the mean
-    error, but of the badly predicted elements above all. A perfect frame has E_t = 0.
+    error, but of the badly predicted elements above all. A perfect frame has E_t = 0. (Official: the first frame of
+    the batch only, which is the only one, since it tests with batches of one.)
     """
     error = ((output - target) / 2).square().flatten(1)
     weight = -torch.expm1(-error)  # 1 - exp(-e), exact for small e

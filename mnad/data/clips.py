@@ -31,7 +31,9 @@ def clip_input(frames: Tensor) -> tuple[Tensor, Tensor]:
 def check_length(count: int, past: int, name: object) -> None:
     """Raises ``UserError`` if ``count`` frames hold no clip."""
     if count <= past:
-        raise UserError(f"{name}: {count} frames; at least {past + 1} were expected ({past} past frames and the target)")
+        raise UserError(
+            f"{name}: {count} frames; at least {past + 1} were expected ({past} past frames and the target)"
+        )
 
 
 class Clips:
