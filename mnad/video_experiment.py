@@ -1,7 +1,7 @@
 """One run on videos: train, calibrate on held-out normal videos, judge on the test videos, leave a run folder."""
 
 import datetime
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from mnad.files import open_run_folder, write_json
 from mnad.provenance import provenance
 from mnad.report import plot_losses
 from mnad.training import train
-from mnad.video import GAMMA
+from mnad.video import GAMMA, frame_map
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos
-from mnad.video_report import health_line, plot_curves, video_table
+from mnad.video_report import health_line, plot_curves, plot_map, video_table
 
 
 def summary(result: VideoEvaluation) -> dict[str, object]:
@@ -121,11 +121,32 @@ class VideoOptions:
         gamma: update only with frames whose regular score E_t is below; none is the official 0.01 (prediction) or
             0.015 (reconstruction).
         figure: file for the anomaly-score curves (.png); for a video file without it, ``<csv>.png``.
+        maps: frames to write anomaly maps of, each ``VIDEO:FRAME``, counted from 0; ``*.npy`` and a picture.
+        maps_folder: where they go; files there are not overwritten.
     """
 
     update: bool = True
     gamma: float | None = None
     figure: Path | None = None
+    maps: list[str] = field(default_factory=list)
+    maps_folder: Path = Path("maps")
+
+
+def write_maps(detector: Detector, layout: VideoLayout, options: VideoOptions) -> None:
+    """Anomaly maps of ``options.maps`` (H x W float32 of the model's size, squared error on [0, 1]).
+
+    Raises:
+        UserError: no such video or frame, or a file that is already there.
+    """
+    videos = {video.name: video for video in layout.test}
+    for wanted in options.maps:
+        name, _, number = wanted.rpartition(":")
+        if name not in videos or not number.isdecimal():
+            raise UserError(f"video.maps: {wanted!r}; VIDEO:FRAME with VIDEO of {', '.join(videos)} was expected")
+        target = free(options.maps_folder / f"{name}_{number}.npy", "another --video.maps_folder")
+        values = frame_map(detector, videos[name].frames(detector.config.images.size), int(number), name)
+        plot_map(target, values)
+        np.save(target, values)
 
 
 def evaluate_checkpoint(
@@ -145,8 +166,9 @@ def evaluate_checkpoint(
     layout = read_videos(data, train=False)
     figure = options.figure
     if layout.labels is None:
-        csv = csv or free(Path(f"{data.stem}_scores.csv"))
-        figure = figure or free(csv.with_suffix(".png"))
+        csv = csv or free(Path(f"{data.stem}_scores.csv"), "--csv with another file")
+        figure = figure or free(csv.with_suffix(".png"), "--video.figure with another file")
+    write_maps(detector, layout, options)
     result = evaluate_videos(detector, layout.test, layout.labels, gamma)
     name = detector.config.model.name
     if result.metrics:
@@ -168,12 +190,12 @@ def evaluate_checkpoint(
     return result
 
 
-def free(path: Path) -> Path:
-    """``path`` if nothing is there.
+def free(path: Path, instead: str) -> Path:
+    """``path`` if nothing is there; ``instead`` is what the error asks for.
 
     Raises:
         UserError: something is; a default name must not overwrite it.
     """
     if path.exists():
-        raise UserError(f"{path}: exists already; --csv or --video.figure with another file was expected")
+        raise UserError(f"{path}: exists already; {instead} was expected")
     return path

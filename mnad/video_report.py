@@ -80,3 +80,13 @@ def plot_curves(path: Path, frame: pd.DataFrame, score: str, formats: tuple[str,
         handles = {"score": curve} | ({"labelled abnormal": shade} if shade is not None else {})
         figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
         return save_figure(figure, path, formats)
+
+
+def plot_map(path: Path, values: np.ndarray) -> list[Path]:
+    """Anomaly map (H x W, squared error on [0, 1]) as a picture with its colour scale."""
+    with style():
+        figure, axes = plt.subplots(figsize=(COLUMN, 0.4 + COLUMN * 0.8 * values.shape[0] / values.shape[1]))
+        image = axes.imshow(values, interpolation="nearest")
+        axes.set_axis_off()
+        figure.colorbar(image, ax=axes, label="squared error", shrink=0.9)
+        return save_figure(figure, path)
