@@ -75,7 +75,7 @@ class OptimConfig:
         reseed_dead: after each epoch, move items that were nearest to no query onto queries (faithful: false).
     """
 
-    epochs: int = 6
+    epochs: int = 15
     batch_size: int = 16
     learning_rate: float = 1e-3
     loss_weights: dict[str, float] = field(default_factory=lambda: {"compactness": 0.01, "separateness": 0.01})
@@ -112,7 +112,7 @@ class TrainConfig(DetectorConfig):
     Args:
         data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
-        out: run folder; none makes ``runs/<date>-<time>``.
+        out: run folder; none makes ``runs/wells-<date>-<time>``.
         overwrite: empty an existing run folder first.
         resume: go on in an existing run folder.
         seed: of weights, order and validation split (the synthetic wells are always the same).

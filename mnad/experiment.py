@@ -1,6 +1,5 @@
 """One run: train each model, calibrate, judge, and leave a folder that tells how."""
 
-import datetime
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.evaluation import evaluate
-from mnad.files import open_run_folder, write_json
+from mnad.files import open_run_folder, stamped, write_json
 from mnad.provenance import provenance
 from mnad.report import plot_histogram, plot_losses, results_table
 from mnad.training import train
@@ -29,7 +28,7 @@ def plain(config: object) -> dict[str, object]:
 
 
 def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """A resumed run must be the same run.
+    """A resumed run must be the same run; only the list of models to compare with may change.
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
@@ -42,7 +41,7 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
     for key, value in plain(config).items():
-        if key not in ("out", "resume", "overwrite") and stored.get(key) != value:
+        if key not in ("out", "resume", "overwrite", "compare") and stored.get(key) != value:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 
@@ -95,8 +94,7 @@ def run_experiment(config: TrainConfig) -> Path:
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
+    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
     check_same_run(folder, config)
     size, memory = config.images.size, config.images.memory_gb
     normals = Images(layout.train, size, memory, "train")

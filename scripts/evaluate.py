@@ -10,9 +10,11 @@ from mnad.cli import run
 from mnad.data.layout import is_video, read_layout
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
-from mnad.files import write_json
+from mnad.files import atomic_path, check_replaceable, write_json
 from mnad.report import results_table
 from mnad.video_experiment import VideoOptions, evaluate_checkpoint
+
+RESULT, TABLE = '{\n  "score": ', "file,label,score_"  # how the two files begin
 
 
 @dataclass
@@ -23,8 +25,8 @@ class EvaluateConfig:
         checkpoint: run folder or .safetensors file.
         data: folder with test/imgs and test/test_annotation.txt, folder with testing/frames/, or a video file.
         layout: how it is laid out; auto looks at its folders.
-        json: file to write the metrics to.
-        csv: file to write the score of each image to.
+        json: file to write the metrics to; only an earlier result is replaced.
+        csv: file to write the score of each image to; only an earlier result is replaced.
         device: auto, cpu or cuda.
         video: how videos are scored.
     """
@@ -40,6 +42,9 @@ class EvaluateConfig:
 
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
+    for path, mark in ((config.json, RESULT), (config.csv, TABLE)):
+        if path:
+            check_replaceable(path, mark)
     detector = Detector.load(config.checkpoint).to(config.device)
     if is_video(config.data, config.layout):
         evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
@@ -51,10 +56,12 @@ def main(config: EvaluateConfig) -> None:
     print(f"\nverdict by score '{detector.primary}': threshold {verdict.value:.4g}, {verdict.note}")
     print(f"{result.images_per_second:.0f} images per second, decoding included")
     if config.json:
-        primary = {**result.metrics[detector.primary], "images_per_second": result.images_per_second}
-        write_json(config.json, primary | {"score": detector.primary, "scores": result.metrics})
+        verdict_metrics = {"score": detector.primary, **result.metrics[detector.primary]}
+        speed = {"images_per_second": result.images_per_second}
+        write_json(config.json, verdict_metrics | speed | {"scores": result.metrics})
     if config.csv:
-        result.frame.to_csv(config.csv, index=False)
+        with atomic_path(config.csv) as temporary:
+            result.frame.to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":
