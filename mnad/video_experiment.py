@@ -1,23 +1,20 @@
 """One run on videos: train, calibrate on held-out normal videos, judge on the test videos, leave a run folder."""
 
-import datetime
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mnad.config import DetectorConfig, TrainConfig
 from mnad.data.clips import Clips, past_frames, split_videos
 from mnad.data.videos import VideoLayout, read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.experiment import check_same_run, plain
-from mnad.files import open_run_folder, write_json
+from mnad.experiment import check_same_run, fit_detector, plain
+from mnad.files import atomic_path, open_run_folder, stamped, write_json
 from mnad.provenance import provenance
 from mnad.report import plot_losses
-from mnad.training import train
 from mnad.video import GAMMA, frame_map
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos
 from mnad.video_report import health_line, plot_curves, plot_map, video_table
@@ -41,14 +38,7 @@ def train_one(
     Returns:
         ``with test-time update`` (official; absent without a memory) and ``no test-time update`` -> evaluation.
     """
-    detector_config = DetectorConfig(**{key: getattr(config, key) for key in DetectorConfig.__annotations__})
-    torch.manual_seed(config.seed)
-    detector = Detector(detector_config)
-    folder.mkdir(exist_ok=True)
-    train(detector.model, sets["train"], sets["validation"], config.optim, config.seed, folder, config.resume)
-    detector.to(config.optim.device)
-    detector.calibrate(sets["validation"], None)
-    detector.save(folder / "model.safetensors")
+    detector, _ = fit_detector(config, sets, folder)
     results = {}
     if hasattr(detector.model, "memory"):
         gamma = GAMMA[config.model.variant]
@@ -90,8 +80,7 @@ def run_video_experiment(config: TrainConfig) -> Path:
         "train": Clips(train_videos, size, past, memory, "train"),
         "validation": Clips(held_out, size, past, memory, "validation"),
     }
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
+    folder = open_run_folder(config.out or stamped("video"), config.overwrite, config.resume)
     check_same_run(folder, config)
     counts = ", ".join(f"{len(clips)} {name} clips" for name, clips in sets.items())
     print(f"{config.data}: {counts}, {len(layout.test)} test videos")
@@ -120,30 +109,30 @@ class VideoOptions:
         update: change the memory at test time (official); false leaves it as trained.
         gamma: update only with frames whose regular score E_t is below; none is the official 0.01 (prediction) or
             0.015 (reconstruction).
-        figure: file for the anomaly-score curves (.png); for a video file without it, ``<csv>.png``.
+        figure: new file for the anomaly-score curves (.png).
         maps: frames to write anomaly maps of, each ``VIDEO:FRAME``, counted from 0; ``*.npy`` and a picture.
-        maps_folder: where they go; files there are not overwritten.
+        maps_folder: where they go, files there are not replaced; none makes ``runs/<video>-<date>-<time>``.
     """
 
     update: bool = True
     gamma: float | None = None
     figure: Path | None = None
     maps: list[str] = field(default_factory=list)
-    maps_folder: Path = Path("maps")
+    maps_folder: Path | None = None
 
 
-def write_maps(detector: Detector, layout: VideoLayout, options: VideoOptions) -> None:
-    """Anomaly maps of ``options.maps`` (H x W float32 of the model's size, squared error on [0, 1]).
+def write_maps(detector: Detector, layout: VideoLayout, maps: list[str], folder: Path) -> None:
+    """Anomaly maps of the frames ``maps`` (H x W float32 of the model's size, squared error on [0, 1]).
 
     Raises:
         UserError: no such video or frame, or a file that is already there.
     """
     videos = {video.name: video for video in layout.test}
-    for wanted in options.maps:
+    for wanted in maps:
         name, _, number = wanted.rpartition(":")
         if name not in videos or not number.isdecimal():
             raise UserError(f"video.maps: {wanted!r}; VIDEO:FRAME with VIDEO of {', '.join(videos)} was expected")
-        target = free(options.maps_folder / f"{name}_{number}.npy", "another --video.maps_folder")
+        target = free(folder / f"{name}_{number}.npy")
         values = frame_map(detector, videos[name].frames(detector.config.images.size), int(number), name)
         plot_map(target, values)
         np.save(target, values)
@@ -154,21 +143,21 @@ def evaluate_checkpoint(
 ) -> VideoEvaluation:
     """What ``scripts/evaluate.py`` does with videos: print, and write what was asked for.
 
-    A video file has no labels, so it gets no metrics; the scores of its frames go to ``csv`` (``<name>_scores.csv``
-    in the working folder without one) and their curve to ``options.figure``.
+    A video file has no labels, so it gets no metrics, but always a table of scores and their curve: without ``csv``
+    or ``options.figure`` they go to ``runs/<name>-<date>-<time>/``.
 
     Raises:
-        UserError: bad data, a bad gamma, or a default output file that is already there.
+        UserError: bad data, a bad gamma, or a figure or map that is already there.
     """
     if options.gamma is not None and not options.gamma > 0:
         raise UserError(f"video.gamma: {options.gamma}; a number above 0 was expected")
     gamma = (options.gamma or GAMMA[detector.config.model.variant]) if options.update else None
     layout = read_videos(data, train=False)
-    figure = options.figure
+    figure = free(options.figure) if options.figure else None
+    folder = stamped(data.stem)
     if layout.labels is None:
-        csv = csv or free(Path(f"{data.stem}_scores.csv"), "--csv with another file")
-        figure = figure or free(csv.with_suffix(".png"), "--video.figure with another file")
-    write_maps(detector, layout, options)
+        csv, figure = csv or folder / "scores.csv", figure or folder / "curves.png"
+    write_maps(detector, layout, options.maps, options.maps_folder or folder)
     result = evaluate_videos(detector, layout.test, layout.labels, gamma)
     name = detector.config.model.name
     if result.metrics:
@@ -184,18 +173,21 @@ def evaluate_checkpoint(
         primary = result.metrics.get(detector.primary, {})
         write_json(json, {"score": detector.primary, "gamma": gamma, **primary, **summary(result)})
     if csv:
-        result.frame.to_csv(csv, index=False)
+        with atomic_path(csv) as temporary:
+            result.frame.to_csv(temporary, index=False)
     if figure:
         plot_curves(figure, result.frame, f"score_{detector.primary}")
+    for path in filter(None, (csv, figure)):
+        print(path)
     return result
 
 
-def free(path: Path, instead: str) -> Path:
-    """``path`` if nothing is there; ``instead`` is what the error asks for.
+def free(path: Path) -> Path:
+    """``path`` if nothing is there.
 
     Raises:
-        UserError: something is; a default name must not overwrite it.
+        UserError: something is.
     """
     if path.exists():
-        raise UserError(f"{path}: exists already; {instead} was expected")
+        raise UserError(f"{path}: exists already; a new file was expected")
     return path

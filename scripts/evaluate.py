@@ -14,7 +14,7 @@ from mnad.files import atomic_path, check_replaceable, write_json
 from mnad.report import results_table
 from mnad.video_experiment import VideoOptions, evaluate_checkpoint
 
-RESULT, TABLE = '{\n  "score": ', "file,label,score_"  # how the two files begin
+RESULT, TABLE, VIDEO_TABLE = '{\n  "score": ', "file,label,score_", "video,frame,"  # how the files begin
 
 
 @dataclass
@@ -42,11 +42,12 @@ class EvaluateConfig:
 
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
-    for path, mark in ((config.json, RESULT), (config.csv, TABLE)):
+    video = is_video(config.data, config.layout)
+    for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
             check_replaceable(path, mark)
     detector = Detector.load(config.checkpoint).to(config.device)
-    if is_video(config.data, config.layout):
+    if video:
         evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
         return
     result = evaluate(detector, read_layout(config.data, config.layout, train=False))
