@@ -1,7 +1,7 @@
 """Judge a detector on test videos: frame-level AUC over all frames and per video, memory health, scores per frame."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,16 @@ class VideoEvaluation:
     health: dict[str, float | int]
     updates: int
     frames_per_second: float
+
+
+def summary(result: VideoEvaluation) -> dict[str, object]:
+    """What ``metrics.json`` says of one evaluation."""
+    return {
+        "scores": result.metrics,
+        "memory": result.health,
+        "memory_updates": result.updates,
+        "frames_per_second": result.frames_per_second,
+    }
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
@@ -93,6 +103,13 @@ def frame_metrics(detector: Detector, frame: pd.DataFrame) -> dict[str, dict[str
     return metrics
 
 
+def advancing(frames: Iterable[np.ndarray], bar: tqdm) -> Iterator[np.ndarray]:
+    """``frames``, each of which moves ``bar`` on; one bar for all videos."""
+    for frame in frames:
+        yield frame
+        bar.update()
+
+
 def evaluate_videos(
     detector: Detector,
     videos: Sequence[FrameFolder] | Sequence[VideoFile],
@@ -109,11 +126,10 @@ def evaluate_videos(
     """
     started = time.perf_counter()
     tables, counts, updates = [], None, 0
-    with kept_items(detector.model):
+    total = sum(len(video) for video in videos) if labels is not None else None
+    with kept_items(detector.model), tqdm(desc="score frames", total=total, mininterval=1, leave=False) as bar:
         for i, video in enumerate(videos):
-            total = len(video) if isinstance(video, FrameFolder) else None
-            frames = tqdm(video.frames(detector.config.images.size), f"score {video.name}", total, leave=False)
-            terms = score_video(detector, video.name, frames, gamma)
+            terms = score_video(detector, video.name, advancing(video.frames(detector.config.images.size), bar), gamma)
             tables.append(frame_table(detector, terms, None if labels is None else labels[i]))
             counts = terms.counts if counts is None else counts + terms.counts
             updates += int(terms.updated.sum())

@@ -12,7 +12,7 @@ from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import atomic_path, check_replaceable, write_json
 from mnad.report import results_table
-from mnad.video_experiment import VideoOptions, evaluate_checkpoint
+from mnad.video_checkpoint import VideoOptions, evaluate_checkpoint
 
 RESULT, TABLE, VIDEO_TABLE = '{\n  "score": ', "file,label,score_", "video,frame,"  # how the files begin
 

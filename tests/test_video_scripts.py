@@ -21,7 +21,7 @@ from mnad.experiment import run_experiment
 
 SMALL = {"model.width": 2, "model.item_dim": 4, "model.items": 3, "images.height": 16, "images.width": 24}
 TINY = [f"--config={ROOT}/configs/ped2_pred.yaml", *(f"--{key}={value}" for key, value in SMALL.items())]
-TINY += ["--optim.epochs=1", "--optim.device=cpu"]
+TINY += ["--optim.epochs=1", "--optim.device=cpu", "--optim.threads=1"]
 Script = Callable[..., int]
 
 
@@ -140,10 +140,13 @@ def test_plot_from_stored_scores(
     assert "none.csv: cannot be read" in error_line(capsys)
 
 
-def test_prediction_needs_videos(script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "train").mkdir()
-    assert script("train_mnad", *TINY, "--data", tmp_path, "--out", tmp_path / "x") == 2
+def test_prediction_needs_videos(
+    script: Script, run_folder: Path, tiny_wells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script("train_mnad", *TINY, "--data", tiny_wells, "--out", tmp_path / "x") == 2
     assert "model.variant: pred; recon was expected for photographs" in error_line(capsys)
+    assert script("evaluate", "--checkpoint", run_folder, "--data", tiny_wells) == 2
+    assert "predicts frames of videos; one of the variant recon was expected" in error_line(capsys)
 
 
 # Official checkpoints ---------------------------------------------------------------------------------------------
