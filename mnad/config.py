@@ -44,7 +44,8 @@ class ImageConfig:
     Args:
         height: pixels, divisible by 8.
         width: pixels, divisible by 8.
-        validation_fraction: share of the training normals kept back for statistics and threshold.
+        validation_fraction: share of the training normals (of videos: whole ones) kept back for statistics and
+            threshold.
         memory_gb: largest set of decoded images to keep in memory; larger ones are decoded on the fly.
     """
 
@@ -110,7 +111,8 @@ class TrainConfig(DetectorConfig):
     """Train, choose the threshold, judge on the test folder.
 
     Args:
-        data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
+        data: folder of photographs or of videos (``mnad.data.layout``, ``mnad.data.videos``); none draws the
+            synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
         out: run folder; none makes ``runs/wells-<date>-<time>``.
         overwrite: empty an existing run folder first.
