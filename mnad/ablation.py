@@ -66,10 +66,8 @@ def plot_ablation(path: Path, table: pd.DataFrame) -> list[Path]:
     """Error rates 1 - TPR and 1 - TNR of every row: the lower the better, 5 % marked."""
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 0.9 + 0.2 * len(table)))
-        labels = [
-            f"{row.score}, {row.model}" + (f" ({row.config})" * (row.config != table.config[0]))
-            for row in table.itertuples()
-        ]
+        varied = [key for key in ("score", "model", "config") if key == "score" or table[key].nunique() > 1]
+        labels = table[varied].agg(", ".join, axis=1)
         for offset, metric, colour, marker in ((-0.17, "tpr", PALETTE[5], "o"), (0.17, "tnr", PALETTE[0], "s")):
             y = [i + offset for i in range(len(table))]
             name = "missed spills, 1 - TPR" if metric == "tpr" else "false alarms, 1 - TNR"

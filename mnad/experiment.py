@@ -22,6 +22,8 @@ from mnad.report import plot_histogram, plot_losses, results_table
 from mnad.training import Source, train
 
 SYNTHETIC = Path("data/synthetic_wells")
+# Nothing of these touches the trained weights: --resume scores a finished run anew.
+FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold")
 
 
 def plain(config: object) -> dict[str, object]:
@@ -30,7 +32,7 @@ def plain(config: object) -> dict[str, object]:
 
 
 def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """A resumed run must be the same run; only the list of models to compare with may change.
+    """A resumed run must be the same training; what is judged afterwards may change (``FREE_TO_CHANGE``).
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
@@ -43,7 +45,7 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
     for key, value in plain(config).items():
-        if key not in ("out", "resume", "overwrite", "compare") and stored.get(key) != value:
+        if key not in FREE_TO_CHANGE and stored.get(key) != value:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 
@@ -108,8 +110,6 @@ def run_experiment(config: TrainConfig) -> Path:
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout)
-    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
-    check_same_run(folder, config)
     size, memory = config.images.size, config.images.memory_gb
     normals = Images(layout.train, size, memory, "train")
     held_in, held_out = split(len(normals), config.images.validation_fraction, config.seed)
@@ -117,6 +117,8 @@ def run_experiment(config: TrainConfig) -> Path:
     if layout.known:
         sets["known"] = Images(layout.known, size, memory, "known spills")
     test = Images(layout.test, size, memory, "test")
+    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
+    check_same_run(folder, config)
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))

@@ -20,7 +20,7 @@ def test_train_then_evaluate(script, wells, tmp_path, capsys):
     run = tmp_path / "run"
     assert script("train_mnad", "--data", wells, "--out", run, *TINY) == 0
     printed = capsys.readouterr().out
-    assert "mnad" in printed and "conv_ae" in printed and "2.00% quantile of 8 known spills" in printed
+    assert "mnad" in printed and "conv_ae" in printed and "1.00% quantile of 8 known spills" in printed
     for name in ("config.json", "model.safetensors", "metrics.json", "log.jsonl", "scores.csv", "loss.png"):
         assert (run / name).stat().st_size > 0
         assert (run / "conv_ae" / name).is_file() or name == "config.json"
@@ -68,6 +68,10 @@ def test_run_folder_is_never_overwritten_unasked(script, tiny_wells, tmp_path, c
     capsys.readouterr()
     assert script(*arguments, "--resume", "--seed=5") == 2
     assert "seed is 0, now 5" in one_line_error(capsys)
+    assert script(*arguments, "--resume", "--threshold.rule=midpoint") == 0  # scored anew, not trained anew
+    after = json.loads((run / "metrics.json").read_text())
+    assert after["thresholds"]["wells"]["rule"] == "midpoint"
+    assert after["test"]["wells"]["auroc"] == json.loads(before)["test"]["wells"]["auroc"]
     assert script(*arguments, "--overwrite", "--seed=5") == 0
     assert json.loads((run / "config.json").read_text())["seed"] == 5
 
@@ -110,11 +114,15 @@ def test_no_known_spills_is_said(script, wells, tmp_path, capsys):
     assert "no known spills for rule spill_quantile: fell back to the 99.50% quantile" in capsys.readouterr().out
 
 
-def test_bad_image_is_named(script, wells, tmp_path, capsys):
+def test_bad_image_is_named_and_costs_no_earlier_run(script, wells, tmp_path, capsys):
     bad = wells / "train" / "0001.jpg"
     bad.write_bytes(b"")
-    assert script("train_mnad", "--data", wells, "--out", tmp_path / "run", *TINY) == 2
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    assert script("train_mnad", "--data", wells, "--out", run, "--overwrite", *TINY) == 2
     assert f"{bad}: is empty (zero bytes)" in one_line_error(capsys)
+    assert (run / "config.json").read_text() == "{}"
 
 
 def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
