@@ -53,6 +53,4 @@ class MemAE(nn.Module):
         read = (weights @ self.items).view_as(queries)
         output = self.decoder(read.permute(0, 3, 1, 2), skips).float()
         entropy = -(weights * (weights + TINY).log()).sum(dim=1).mean()
-        return Output(
-            output, F.normalize(queries, dim=-1), skips, read, weights, extra_losses={"entropy": entropy}
-        )
+        return Output(output, F.normalize(queries, dim=-1), skips, read, weights, extra_losses={"entropy": entropy})

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mnad.data.options import LayoutOptions
 from mnad.memory import Reduction, UpdateNormaliser
 from mnad.model import Variant
 from mnad.scores import ScoreConfig, mnad_score, wells_score
@@ -113,6 +114,7 @@ class TrainConfig(DetectorConfig):
     Args:
         data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
+        layout_options: names and shares of the layouts that need some.
         out: run folder; none makes ``runs/<date>-<time>``.
         overwrite: empty an existing run folder first.
         resume: go on in an existing run folder.
@@ -128,6 +130,7 @@ class TrainConfig(DetectorConfig):
 
     data: Path | None = None
     layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
     out: Path | None = None
     overwrite: bool = False
     resume: bool = False

@@ -9,8 +9,10 @@ import pandas as pd
 import torch
 
 from mnad.config import DetectorConfig, TrainConfig
+from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
 from mnad.data.layout import Layout, read_layout
+from mnad.data.split_file import write_split
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -28,8 +30,8 @@ def plain(config: object) -> dict[str, object]:
     return json.loads(json.dumps(asdict(config), default=str))
 
 
-def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """A resumed run must be the same run.
+def check_same_run(folder: Path, config: object, free: tuple[str, ...] = ("out", "resume", "overwrite")) -> None:
+    """A resumed run must be the same run, but for the keys in ``free``.
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
@@ -42,7 +44,7 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
     for key, value in plain(config).items():
-        if key not in ("out", "resume", "overwrite") and stored.get(key) != value:
+        if key not in free and stored.get(key) != value:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 
@@ -88,7 +90,8 @@ def run_experiment(config: TrainConfig) -> Path:
     for name in (config.model.name, *config.compare):
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    layout = read_layout(root, config.layout)
+    layout = read_layout(root, config.layout, options=config.layout_options)
+    findings = check_layout(layout, config.layout_options.allow_mixed)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
     check_same_run(folder, config)
@@ -102,7 +105,8 @@ def run_experiment(config: TrainConfig) -> Path:
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
-    write_json(folder / "provenance.json", provenance())
+    write_json(folder / "provenance.json", provenance() | findings)
+    write_split(folder / "split.json", layout, root)
     results = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))
