@@ -1,5 +1,6 @@
 """Peak resident memory of a stretch of code, from Linux's own high-water mark."""
 
+import contextlib
 import ctypes
 import gc
 from pathlib import Path
@@ -23,10 +24,8 @@ def reset_peak() -> float | None:
     None where the mark cannot be lowered (outside Linux): there is nothing to measure then.
     """
     gc.collect()
-    try:
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc only; elsewhere freed memory may hide a part of the peak
-    except (OSError, AttributeError, TypeError):
-        pass
     try:
         CLEAR.write_text("5")
     except OSError:

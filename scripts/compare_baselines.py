@@ -3,9 +3,8 @@
 Interrupted, the same command goes on where it stopped.
 """
 
-from baselines.tables import compare_and_tabulate
-
 from baselines.compare import CompareConfig
+from baselines.tables import compare_and_tabulate
 from mnad.cli import run
 
 if __name__ == "__main__":
