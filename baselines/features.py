@@ -14,6 +14,7 @@ from mnad.data.images import Images, to_input
 from mnad.training import choose_device
 
 SHORT_SIDE = 64  # pixels; smaller images are enlarged by a whole number, or the maps would have few positions
+MAX_IMAGES = 3_000  # of the training set; a random choice of a larger one, since the network takes most of the time
 SMOOTHING = 4 / 224  # deviation of the blur of an anomaly map in shorter sides; both papers: 4 pixels of 224
 
 
@@ -53,6 +54,13 @@ class PatchFeatures:
     def parameters(self) -> int:
         """Weights of the whole network (what has to be shipped)."""
         return sum(p.numel() for p in self.network.parameters())
+
+
+def training_part(normal: Images, seed: int) -> Images:
+    """At most ``MAX_IMAGES`` of the training images."""
+    if len(normal) <= MAX_IMAGES:
+        return normal
+    return normal.subset(np.sort(np.random.default_rng(seed).permutation(len(normal))[:MAX_IMAGES]))
 
 
 def full_size(distances: Tensor, size: tuple[int, int]) -> np.ndarray:

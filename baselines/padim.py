@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.features import PatchFeatures, full_size
+from baselines.features import PatchFeatures, full_size, training_part
 from baselines.method import Method
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
@@ -39,6 +39,7 @@ class PaDiM(Method):
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
         self.channels = None
+        normal = training_part(normal, self.seed)
         shift, total, products = 0.0, 0.0, 0.0
         for count, batch in enumerate(self.patches(normal, "PaDiM fit")):
             if count == 0:

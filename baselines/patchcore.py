@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from baselines.features import PatchFeatures, full_size
+from baselines.features import PatchFeatures, full_size, training_part
 from baselines.method import Method
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
 
 STRIDES = (8, 16)  # the paper's layers 2 and 3
-CANDIDATES = 30_000  # patches drawn from all training images before the thinning; bounds memory and time
+CANDIDATES = 30_000  # patches drawn from the training images before the thinning; bounds memory and time
 BANK = 3_000  # patches kept: 10 % of the candidates, one of the paper's settings
 PROJECTION = 64  # dimensions of the random projection in which the thinning measures distances
 NEIGHBOURS = 9  # b of eq. 7
@@ -49,6 +49,7 @@ class PatchCore(Method):
         self.features = PatchFeatures(STRIDES, pool=True, device=optim.device)
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
+        normal = training_part(normal, self.seed)
         rng = np.random.default_rng(self.seed)
         kept = []
         for batch in self.features.batches(normal, "PatchCore fit"):

@@ -1,10 +1,11 @@
 """Judge a checkpoint on a test folder: TPR, TNR, AUROC, confusion counts, 95 % Wilson intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnad.cli import run
 from mnad.data.layout import read_layout
+from mnad.data.options import LayoutOptions
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import write_json
@@ -19,6 +20,7 @@ class EvaluateConfig:
         checkpoint: run folder or .safetensors file.
         data: folder with test/imgs and test/test_annotation.txt.
         layout: how it is laid out; auto looks at its folders.
+        layout_options: names and shares of the layouts that need some.
         json: file to write the metrics to.
         csv: file to write the score of each image to.
         device: auto, cpu or cuda.
@@ -27,6 +29,7 @@ class EvaluateConfig:
     checkpoint: Path
     data: Path
     layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
     json: Path | None = None
     csv: Path | None = None
     device: str = "auto"
@@ -35,7 +38,8 @@ class EvaluateConfig:
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
     detector = Detector.load(config.checkpoint).to(config.device)
-    result = evaluate(detector, read_layout(config.data, config.layout, train=False))
+    layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
+    result = evaluate(detector, layout)
     name = detector.config.model.name
     print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))
     verdict = detector.thresholds[detector.primary]
