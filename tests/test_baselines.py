@@ -139,7 +139,7 @@ def test_memae_addressing_is_sparse_and_its_decoder_sees_items_only() -> None:
 
 
 def test_memae_refuses_no_items() -> None:
-    with pytest.raises(UserError, match="model.memae_items: 0; at least 1"):
+    with pytest.raises(UserError, match=r"model\.memae_items: 0; at least 1"):
         build_model(ModelConfig("memae", memae_items=0))
 
 

@@ -92,7 +92,7 @@ def config(root: Path, out: Path, **changes: object) -> CompareConfig:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> CompareConfig:
+def finished(methods: None, tmp_path_factory: pytest.TempPathFactory) -> CompareConfig:
     """A finished comparison on the two-folder miniature with a fifth of the anomalies known."""
     root = tmp_path_factory.mktemp("finished")
     made = config(two_folders(root / "data"), root / "out", layout_options=LayoutOptions(known_fraction=0.2))
