@@ -149,11 +149,12 @@ def read_sets(config: CompareConfig, layout: Layout, seed: int, stores: dict[str
 
 
 def pending(config: CompareConfig) -> Iterator[tuple[int, str, Path]]:
-    """(seed, method, folder) without a result, all methods of a seed before the next seed."""
+    """(seed, method, folder) that are to do, all methods of a seed before the next seed: those without a result, or
+    all to start anew."""
     for seed in range(config.seeds):
         for name in config.methods:
             folder = config.out / name / f"seed-{seed}"
-            if not (folder / RESULT).is_file():
+            if config.overwrite or not (folder / RESULT).is_file():
                 yield seed, name, folder
 
 
@@ -172,6 +173,16 @@ def run_comparison(config: CompareConfig) -> Path:
     findings = check_layout(layout, config.layout_options.allow_mixed)
     if not layout.test:
         raise UserError(f"{root}: no test images; at least one was expected")
+    todo = list(pending(config))
+    # Read everything before an existing folder is emptied.
+    size, memory = config.images.size, config.images.memory_gb
+    stores, masks = {}, None
+    if todo:
+        stores["normals"] = Images(layout.train, size, memory, "train")
+        stores["test"] = Images(layout.test, size, memory, "test")
+        masks = read_masks(layout, size) if layout.masks else None
+        if layout.known:
+            stores["known"] = Images(layout.known, size, memory, "known anomalies")
     out = open_run_folder(config.out, config.overwrite, resume=not config.overwrite)
     check_same_run(out, config, free=("out", "overwrite", "seeds", "methods", "resamples"))
     write_json(out / "config.json", plain(config))
@@ -179,15 +190,7 @@ def run_comparison(config: CompareConfig) -> Path:
     write_split(out / "split.json", layout, root)
     roles = {"train": len(layout.train), "known": len(layout.known), "test": len(layout.test)}
     write_json(out / "data.json", {"root": str(root), "images": roles, "masks": bool(layout.masks), **findings})
-    todo = list(pending(config))
     print(f"{root}: {roles}; {len(todo)} runs to do in {out}")
-    if not todo:
-        return out
-    size, memory = config.images.size, config.images.memory_gb
-    stores = {"normals": Images(layout.train, size, memory, "train"), "test": Images(layout.test, size, memory, "test")}
-    if layout.known:
-        stores["known"] = Images(layout.known, size, memory, "known anomalies")
-    masks = read_masks(layout, size) if layout.masks else None
     for number, (seed, name, folder) in enumerate(todo, 1):
         sets = read_sets(config, layout, seed, stores)
         print(f"[{number}/{len(todo)}] {name}, seed {seed}", flush=True)

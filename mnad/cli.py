@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
@@ -25,7 +24,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
 def build_parser(config_class: type, description: str | None = None) -> ArgumentParser:
     """Parser with one option per field of ``config_class`` (nested dataclasses as ``--group.field``)."""
-    parser = ArgumentParser(description=description, exit_on_error=False, formatter_class=HelpFormatter)
+    parser = ArgumentParser(
+        description=description, exit_on_error=False, formatter_class=HelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--config", action="config", help="YAML file of differences from the defaults")
     parser.add_class_arguments(config_class, fail_untyped=False)
     return parser
@@ -53,24 +54,6 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
     return config_class(**parser.instantiate(namespace).as_dict())
-
-
-def output_folder(path: str | Path, overwrite: bool = False) -> Path:
-    """``path`` as a folder to write to, made if need be.
-
-    Raises:
-        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
-            folder cannot be made.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
-    if occupied and not overwrite:
-        raise UserError(f"{path}: already there, another --out or --overwrite was expected")
-    return path
 
 
 def run(main: Callable[[Config], object], config_class: type[Config], description: str | None = None) -> None:

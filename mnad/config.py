@@ -79,7 +79,7 @@ class OptimConfig:
         threads: CPU threads of torch; 0 leaves torch's choice.
     """
 
-    epochs: int = 6
+    epochs: int = 15
     batch_size: int = 16
     learning_rate: float = 1e-3
     loss_weights: dict[str, float] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
@@ -115,7 +115,7 @@ class TrainConfig(DetectorConfig):
         data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
         layout_options: names and shares of the layouts that need some.
-        out: run folder; none makes ``runs/<date>-<time>``.
+        out: run folder; none makes ``runs/wells-<date>-<time>``.
         overwrite: empty an existing run folder first.
         resume: go on in an existing run folder.
         seed: of weights, order and validation split (the synthetic wells are always the same).

@@ -1,6 +1,7 @@
 """A trained detector: model, fitted scores and thresholds, in one safetensors file without any pickle."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from mnad.build import build_model
 from mnad.config import DetectorConfig
+from mnad.data.images import to_input
 from mnad.errors import UserError
 from mnad.files import atomic_path
 from mnad.model import STRIDE, Output
@@ -42,6 +44,9 @@ class Detector:
             value = getattr(config.images, key)
             if value < STRIDE or value % STRIDE:
                 raise UserError(f"images.{key}: {value}; a positive multiple of {STRIDE} was expected")
+        for name in config.scores:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise UserError(f"scores: {name!r}; a name of letters, digits, _ and - was expected")
         if config.primary not in config.scores:
             raise UserError(f"primary: {config.primary!r}; one of {', '.join(config.scores)} was expected")
         self.config = config
@@ -102,7 +107,8 @@ class Detector:
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal = self.combine(normal_raw)
         spill = self.combine(known_raw) if known_raw else {key: np.zeros(0) for key in self.scores}
-        self.thresholds = {key: choose_threshold(self.config.threshold, normal[key], spill[key]) for key in self.scores}
+        rules = {key: self.config.scores[key].threshold or self.config.threshold for key in self.scores}
+        self.thresholds = {key: choose_threshold(rules[key], normal[key], spill[key]) for key in self.scores}
         return {key: (normal[key], spill[key]) for key in self.scores}
 
     def score(self, source: Source, name: str | None = None) -> np.ndarray:
@@ -112,15 +118,11 @@ class Detector:
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
         """Forward pass of N x H x W x 3 uint8 images of the configured size."""
-        from mnad.data.images import to_input
-
         self.model.eval()
         return self.model(to_input(images).to(self.device))
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
         """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32."""
-        from mnad.data.images import to_input
-
         error = (self.outputs(images).output - to_input(images).to(self.device)) / 2
         return error.square().mean(dim=1).cpu().numpy()
 
@@ -187,4 +189,4 @@ def config_from_json(text: str) -> DetectorConfig:
         parsed = parser.parse_object(json.loads(text))
     except ArgumentError as error:
         raise ValueError(str(error)) from error
-    return DetectorConfig(**parser.instantiate_classes(parsed).as_dict())
+    return DetectorConfig(**parser.instantiate(parsed).as_dict())

@@ -1,6 +1,5 @@
 """One run: train each model, calibrate, judge, and leave a folder that tells how."""
 
-import datetime
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.evaluation import evaluate
-from mnad.files import open_run_folder, write_json
+from mnad.files import open_run_folder, stamped, write_json
 from mnad.provenance import provenance
 from mnad.report import plot_histogram, plot_losses, results_table
 from mnad.training import train
@@ -30,7 +29,9 @@ def plain(config: object) -> dict[str, object]:
     return json.loads(json.dumps(asdict(config), default=str))
 
 
-def check_same_run(folder: Path, config: object, free: tuple[str, ...] = ("out", "resume", "overwrite")) -> None:
+def check_same_run(
+    folder: Path, config: object, free: tuple[str, ...] = ("out", "resume", "overwrite", "compare")
+) -> None:
     """A resumed run must be the same run, but for the keys in ``free``.
 
     Raises:
@@ -92,9 +93,6 @@ def run_experiment(config: TrainConfig) -> Path:
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout, options=config.layout_options)
     findings = check_layout(layout, config.layout_options.allow_mixed)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = open_run_folder(config.out or Path("runs") / stamp, config.overwrite, config.resume)
-    check_same_run(folder, config)
     size, memory = config.images.size, config.images.memory_gb
     normals = Images(layout.train, size, memory, "train")
     held_in, held_out = split(len(normals), config.images.validation_fraction, config.seed)
@@ -102,6 +100,8 @@ def run_experiment(config: TrainConfig) -> Path:
     if layout.known:
         sets["known"] = Images(layout.known, size, memory, "known spills")
     test = Images(layout.test, size, memory, "test")
+    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
+    check_same_run(folder, config)
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))

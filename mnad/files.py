@@ -1,6 +1,7 @@
 """Writing without losing anything: atomic files and run folders that are never overwritten unasked."""
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
@@ -38,6 +39,22 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_replaceable(path: Path, mark: str) -> Path:
+    """``path`` if nothing is there, or a file that begins with ``mark`` (an earlier result of the same command).
+
+    Raises:
+        UserError: something else is there; it would be lost.
+    """
+    if path.exists():
+        try:
+            ours = path.read_text(encoding="utf-8").startswith(mark)
+        except (OSError, UnicodeDecodeError):
+            ours = False
+        if not ours:
+            raise UserError(f"{path}: exists already and is no earlier result; a new file was expected")
+    return path
+
+
 def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
     """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
 
@@ -62,3 +79,26 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); a writable path was expected") from error
     return out
+
+
+def stamped(name: str) -> Path:
+    """``runs/<name>-<date>-<time>``: where a command writes that was told no folder, so that it can be repeated."""
+    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def output_folder(path: str | Path, overwrite: bool = False) -> Path:
+    """``path`` as a folder to write to, made if need be.
+
+    Raises:
+        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
+            folder cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
+    if occupied and not overwrite:
+        raise UserError(f"{path}: already there, another --out or --overwrite was expected")
+    return path

@@ -17,6 +17,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from mnad.errors import UserError
 from mnad.model import Output
+from mnad.threshold import ThresholdConfig
 
 TINY = 1e-12  # keeps the logarithms finite
 
@@ -36,13 +37,21 @@ class Ellipse:
         x = ((torch.arange(width) + 0.5) / width - self.centre[1]) / self.radii[1]
         return y[:, None] ** 2 + x[None, :] ** 2 < 1
 
-    def quantile(self, values: Tensor, q: float) -> Tensor:
-        """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from
-        above) or q (from below) of the well cannot move it far, which a mean does not offer."""
+    def inside(self, values: Tensor) -> Tensor:
+        """B x H x W -> B x P, the pixels inside.
+
+        Raises:
+            UserError: there is none.
+        """
         inside = values[:, self.mask(*values.shape[1:]).to(values.device)]
         if inside.shape[1] == 0:
             raise UserError(f"ellipse {self}: no pixel inside; radii above 0 and a centre in [0, 1] were expected")
-        return torch.quantile(inside, q, dim=1)
+        return inside
+
+    def quantile(self, values: Tensor, q: float) -> Tensor:
+        """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from
+        above) or q (from below) of the well cannot move it far, which a mean does not offer."""
+        return torch.quantile(self.inside(values), q, dim=1)
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,16 @@ class FeatureDistance:
 
 @dataclass(frozen=True)
 class EllipseError:
-    """Logarithm of a quantile (0.5: the median) of the squared error inside the well."""
+    """Logarithm of a quantile (0.5: the median; None: the mean) of the squared error inside the well."""
 
-    quantile: float = 0.5
+    quantile: float | None = 0.5
     ellipse: Ellipse = field(default_factory=Ellipse)
     needs_memory: ClassVar[bool] = False
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         error = (out.output - target).square().mean(dim=1)
+        if self.quantile is None:
+            return torch.log(self.ellipse.inside(error).mean(dim=1) + TINY)
         return torch.log(self.ellipse.quantile(error, self.quantile) + TINY)
 
 
@@ -119,7 +130,8 @@ class Glitter:
         return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)
 
 
-TERMS = {
+Term = Psnr | FeatureDistance | EllipseError | WallHue | Glitter
+TERMS: dict[str, type[Term]] = {
     "psnr": Psnr,
     "feature_distance": FeatureDistance,
     "ellipse_error": EllipseError,
@@ -136,9 +148,9 @@ class TermConfig:
 
     name: str
     weight: float = 1.0
-    options: dict[str, float | list[float] | dict[str, list[float]]] = field(default_factory=dict)
+    options: dict[str, float | list[float] | dict[str, list[float]] | None] = field(default_factory=dict)
 
-    def build(self) -> nn.Module | Psnr:
+    def build(self) -> Term:
         """The callable term.
 
         Raises:
@@ -165,11 +177,13 @@ class ScoreConfig:
         normalise: ``minmax``: (v - min) / (max - min), MNAD's. ``spread``: (v - median) / (q99 - median), so 1 is
             what one normal in a hundred reaches in each term: every term gets the same false-alarm budget.
         combine: ``sum`` of weight times term (MNAD's), or ``max``, an OR of the terms.
+        threshold: how this score's threshold is chosen; None is the detector's rule.
     """
 
     terms: list[TermConfig]
     normalise: Normalise = "minmax"
     combine: Combine = "sum"
+    threshold: ThresholdConfig | None = None
 
 
 def mnad_score(weight: float = 0.7) -> ScoreConfig:
@@ -178,7 +192,7 @@ def mnad_score(weight: float = 0.7) -> ScoreConfig:
     The paper writes ``1 - norm(P)``; the min-max of -P is the same number. The paper takes minimum and maximum over
     a test video; ours are those of the validation normals, since a single photo has no video.
     """
-    return ScoreConfig([TermConfig("psnr", weight), TermConfig("feature_distance", 1 - weight)])
+    return ScoreConfig([TermConfig("psnr", weight), TermConfig("feature_distance", round(1 - weight, 12))])
 
 
 def wells_score() -> ScoreConfig:

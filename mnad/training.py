@@ -143,6 +143,8 @@ def train(
     """
     if config.epochs < 1 or config.batch_size < 1:
         raise UserError(f"optim: epochs {config.epochs}, batch_size {config.batch_size}; at least 1 was expected")
+    if not 0 < config.learning_rate < math.inf:
+        raise UserError(f"optim.learning_rate: {config.learning_rate}; a number above 0 was expected")
     device = choose_device(config.device)
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)

@@ -8,8 +8,10 @@ from mnad.data.layout import read_layout
 from mnad.data.options import LayoutOptions
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
-from mnad.files import write_json
+from mnad.files import atomic_path, check_replaceable, write_json
 from mnad.report import results_table
+
+RESULT, TABLE = '{\n  "score": ', "file,label,score_"  # how the two files begin
 
 
 @dataclass
@@ -21,8 +23,8 @@ class EvaluateConfig:
         data: folder with test/imgs and test/test_annotation.txt.
         layout: how it is laid out; auto looks at its folders.
         layout_options: names and shares of the layouts that need some.
-        json: file to write the metrics to.
-        csv: file to write the score of each image to.
+        json: file to write the metrics to; only an earlier result is replaced.
+        csv: file to write the score of each image to; only an earlier result is replaced.
         device: auto, cpu or cuda.
     """
 
@@ -37,6 +39,9 @@ class EvaluateConfig:
 
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
+    for path, mark in ((config.json, RESULT), (config.csv, TABLE)):
+        if path:
+            check_replaceable(path, mark)
     detector = Detector.load(config.checkpoint).to(config.device)
     layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
     result = evaluate(detector, layout)
@@ -46,10 +51,12 @@ def main(config: EvaluateConfig) -> None:
     print(f"\nverdict by score '{detector.primary}': threshold {verdict.value:.4g}, {verdict.note}")
     print(f"{result.images_per_second:.0f} images per second, decoding included")
     if config.json:
-        primary = {**result.metrics[detector.primary], "images_per_second": result.images_per_second}
-        write_json(config.json, primary | {"score": detector.primary, "scores": result.metrics})
+        verdict_metrics = {"score": detector.primary, **result.metrics[detector.primary]}
+        speed = {"images_per_second": result.images_per_second}
+        write_json(config.json, verdict_metrics | speed | {"scores": result.metrics})
     if config.csv:
-        result.frame.to_csv(config.csv, index=False)
+        with atomic_path(config.csv) as temporary:
+            result.frame.to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":

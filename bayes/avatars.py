@@ -1,0 +1,134 @@
+"""A folder of avatars: PNG files and, beside them, a table of their attributes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from bayes.validation import check_style
+from mnad.errors import UserError
+
+ATTRIBUTES_FILE = "avatars.csv"
+
+
+def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
+    """Read all ``*.png`` of ``folder`` in the order of their names.
+
+    Transparent pictures are composited on white, out = (alpha in + (255 - alpha) 255) / 255; grey ones become
+    three equal channels.
+
+    Args:
+        size: (width, height) in pixels to which every picture is reduced or enlarged; None keeps their own.
+
+    Returns:
+        Images (N, H, W, 3), RGB uint8, and the N file names.
+
+    Raises:
+        UserError: no such folder, no PNG in it, a file that is no 8-bit picture, or unequal sizes without
+            ``size``.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder, a folder of PNG avatars was expected")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+    if not paths:
+        raise UserError(f"{folder}: no *.png in this folder, at least one avatar was expected")
+    images = []
+    for path in paths:
+        image = read_on_white(path)
+        if size is not None:
+            reduces = size[0] < image.shape[1]
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if reduces else cv2.INTER_NEAREST)
+        elif images and image.shape != images[0].shape:
+            (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
+            raise UserError(
+                f"{path}: {width}x{height} pixels, but {paths[0].name} has {first_width}x{first_height}; "
+                "equal sizes or a size for all (--size) were expected"
+            )
+        images.append(image)
+    return np.stack(images), [path.name for path in paths]
+
+
+def read_on_white(path: Path) -> np.ndarray:
+    """One picture as (H, W, 3) RGB uint8, composited on white.
+
+    Raises:
+        UserError: the file cannot be read or is no picture of 8 bits per channel.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}), a PNG picture was expected") from error
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None or image.dtype != np.uint8:
+        raise UserError(f"{path}: cannot be decoded, a PNG picture of 8 bits per channel was expected")
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if image.shape[2] == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    colour, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)  # at most 65,152: fits 16 bits
+
+
+def load_attributes(folder: str | Path, names: Sequence[str], styles: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The attributes of the avatars ``names`` from ``avatars.csv`` in ``folder``.
+
+    The file has a column ``file`` and one column per category of ``styles``, UTF-8.
+
+    Returns:
+        One row per name, in that order; one column per category.
+
+    Raises:
+        UserError: the file or one of its columns or rows is missing, or holds a value that ``styles`` does
+            not.
+    """
+    path = Path(folder) / ATTRIBUTES_FILE
+    try:
+        table = pd.read_csv(path, dtype=str, encoding="utf-8", keep_default_na=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no UTF-8 CSV"
+        raise UserError(f"{path}: {reason}; a table of the avatars' attributes was expected") from error
+    missing = {"file", *styles} - set(table.columns)
+    if missing:
+        raise UserError(f"{path}: no column {sorted(missing)}, file and {list(styles)} were expected")
+    table = table.drop_duplicates("file").set_index("file")
+    absent = [name for name in names if name not in table.index]
+    if absent:
+        raise UserError(f"{path}: no row for {absent[0]}, one for each PNG of the folder was expected")
+    table = table.loc[list(names), list(styles)]
+    for name, row in table.iterrows():
+        try:
+            check_style(row, styles)
+        except UserError as error:
+            raise UserError(f"{path}: {name}: {error}") from None
+    return table
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    """Write ``image`` (H, W, 3), RGB uint8, as a PNG."""
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``"66x70"`` as (width, height) = (66, 70) in pixels.
+
+    Raises:
+        UserError: anything else than two positive numbers with an x between them.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise UserError(f"size: {text!r} was given, WIDTHxHEIGHT in pixels such as 66x70 was expected")
+    return int(match[1]), int(match[2])
+
+
+def enlarge(image: np.ndarray, width: int) -> np.ndarray:
+    """``image`` (H, W, C) enlarged to about ``width`` by whole pixel repetition (nearest neighbour).
+
+    No picture is changed into another's, so the probability of the small picture is that of the large one.
+    """
+    factor = max(1, round(width / image.shape[1]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)

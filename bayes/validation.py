@@ -1,0 +1,75 @@
+"""Checks that both generators share."""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+
+import numpy as np
+
+from mnad.errors import UserError
+
+
+def check_alpha(alpha: float) -> float:
+    """``alpha`` as a float.
+
+    Raises:
+        UserError: ``alpha`` is not a finite number of at least 0.
+    """
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
+        raise UserError(f"alpha: {alpha!r} was given, a finite number of at least 0 was expected")
+    return float(alpha)
+
+
+def check_n(n: int, name: str = "n") -> int:
+    """``n`` as an int; ``name`` is what the error calls it.
+
+    Raises:
+        UserError: ``n`` is not a whole number of at least 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, Real) or not math.isfinite(n) or int(n) != n or n < 1:
+        raise UserError(f"{name}: {n!r} was given, a whole number of at least 1 was expected")
+    return int(n)
+
+
+def check_style(style: Mapping[str, str], styles: Mapping[str, Sequence[str]]) -> None:
+    """See that ``style`` (category to value) names categories and values of ``styles`` only.
+
+    Raises:
+        UserError: an unknown category or value.
+    """
+    for category, value in style.items():
+        if category not in styles:
+            raise UserError(f"{category!r} is no category, one of {list(styles)} was expected")
+        if value not in styles[category]:
+            raise UserError(f"{category!r}: {value!r} is unknown, one of {list(styles[category])} was expected")
+
+
+def check_images(images: np.ndarray, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """``images`` as an array (N, H, W, C) of uint8, with (H, W, C) = ``shape`` if that is given.
+
+    Raises:
+        UserError: another type or shape, or nothing in it.
+    """
+    images = np.asarray(images)
+    expected = "(N, H, W, C)" if shape is None else f"(N, {', '.join(map(str, shape))})"
+    if images.dtype != np.uint8:
+        raise UserError(f"{name}: type {images.dtype} was given, uint8 was expected")
+    if images.ndim != 4 or images.size == 0 or (shape is not None and images.shape[1:] != shape):
+        raise UserError(f"{name}: shape {images.shape} was given, {expected} was expected")
+    return images
+
+
+def check_weights(weights: np.ndarray | None, n: int) -> np.ndarray:
+    """``weights`` as an array (n,) of float64; None is 1 for each.
+
+    Raises:
+        UserError: another shape, a weight that is negative or no finite number, or all of them zero.
+    """
+    if weights is None:
+        return np.ones(n)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n,):
+        raise UserError(f"sample_weight: shape {weights.shape} was given, one weight per avatar was expected: ({n},)")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise UserError("sample_weight: finite weights of at least 0, not all of them 0, were expected")
+    return weights

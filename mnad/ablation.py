@@ -1,0 +1,89 @@
+"""Tables over seeds: run configurations, collect their metrics, give mean and standard deviation."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from mnad.config import TrainConfig
+from mnad.errors import UserError
+from mnad.experiment import run_experiment
+from mnad.plotting import PALETTE, TWO_COLUMNS, save_figure, style
+
+METRICS = ("auroc", "tpr", "tnr")
+
+
+def run_seeds(configs: dict[str, TrainConfig], seeds: Sequence[int], out: Path) -> pd.DataFrame:
+    """Run every configuration with every seed below ``out`` and collect the metrics.
+
+    A finished run is read, a half-finished one goes on, so the table can be interrupted and asked for again.
+
+    Returns:
+        One row for each (config, model, score, seed) with ``auroc, tpr, tnr``.
+    """
+    rows = []
+    for name, config in configs.items():
+        for seed in seeds:
+            folder = out / name / f"seed{seed}"
+            run_experiment(replace(config, seed=seed, out=folder, resume=True, overwrite=False))
+            for model in dict.fromkeys((config.model.name, *config.compare)):
+                path = (folder if model == config.model.name else folder / model) / "metrics.json"
+                metrics = json.loads(path.read_text(encoding="utf-8"))["test"]
+                rows += [
+                    {"config": name, "model": model, "score": score, "seed": seed, **{m: r[m] for m in METRICS}}
+                    for score, r in metrics.items()
+                ]
+    return pd.DataFrame(rows)
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation (n - 1; NaN for one seed) over seeds, rows in the order they were run.
+
+    Raises:
+        UserError: no rows.
+    """
+    if runs.empty:
+        raise UserError("ablation: no runs; at least one configuration and one seed were expected")
+    grouped = runs.groupby(["config", "model", "score"], sort=False)[list(METRICS)]
+    table = grouped.agg(["mean", "std"])
+    table.columns = [f"{metric}_{statistic}" for metric, statistic in table.columns]
+    return table.assign(seeds=grouped.size()).reset_index()
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """The table of :func:`summarise` as Markdown, ``mean ± sd`` in each cell."""
+    lines = ["| config | model | score | AUROC | TPR | TNR | seeds |", "|---|---|---|---|---|---|---|"]
+    for row in table.itertuples():
+        cells = [f"{getattr(row, m + '_mean'):.4f} ± {getattr(row, m + '_std'):.4f}" for m in METRICS]
+        lines.append(f"| {row.config} | {row.model} | {row.score} | {' | '.join(cells)} | {row.seeds} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot_ablation(path: Path, table: pd.DataFrame) -> list[Path]:
+    """Error rates 1 - TPR and 1 - TNR of every row: the lower the better, 5 % marked."""
+    with style():
+        figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 0.9 + 0.2 * len(table)))
+        labels = [
+            f"{row.score}, {row.model}" + (f" ({row.config})" * (row.config != table.config[0]))
+            for row in table.itertuples()
+        ]
+        for offset, metric, colour, marker in ((-0.17, "tpr", PALETTE[5], "o"), (0.17, "tnr", PALETTE[0], "s")):
+            y = [i + offset for i in range(len(table))]
+            name = "missed spills, 1 - TPR" if metric == "tpr" else "false alarms, 1 - TNR"
+            error = table[f"{metric}_std"].fillna(0)
+            axes.errorbar(
+                1 - table[f"{metric}_mean"], y, xerr=error, fmt=marker, color=colour, markersize=4, label=name
+            )
+        axes.axvline(0.05, color=PALETTE[-1], linestyle=":", label="the user's demand, 5 %")
+        axes.set(
+            xlabel="share of the test images, mean and sd over seeds", yticks=range(len(table)), yticklabels=labels
+        )
+        axes.set_xscale("symlog", linthresh=0.01)
+        axes.set_xlim(left=-0.001)
+        axes.invert_yaxis()
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
+        return save_figure(figure, path, ("png", "pdf"))

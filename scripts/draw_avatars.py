@@ -1,0 +1,49 @@
+"""Draw avatars/ again, bit for bit: fifty people with the counts of styles.py, and their attributes.
+
+    python scripts/draw_avatars.py --overwrite
+
+Needs the extra "avatars" (DiceBear and resvg, in the versions of pyproject.toml); works offline.
+"""
+
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from bayes.avatars import ATTRIBUTES_FILE
+from bayes.drawing import render_png
+from bayes.people import make_people
+from mnad.cli import run
+from mnad.files import output_folder
+from styles import styles, styles_count
+
+
+@dataclass
+class Config:
+    """What to draw.
+
+    Attributes:
+        out: folder of the pictures and of avatars.csv
+        seed: seed of the shuffles that give people their attributes
+        width: width of the pictures in pixels; the height is 35/33 of it
+        overwrite: write into a folder that is not empty
+    """
+
+    out: str = "avatars"
+    seed: int = 0
+    width: int = 528
+    overwrite: bool = False
+
+
+def main(config: Config) -> None:
+    people = make_people(styles, styles_count, config.seed)
+    people.insert(0, "file", [f"avatar_{number:02d}.png" for number in range(1, len(people) + 1)])
+    render_png(people.iloc[0], config.width)  # a missing package is an error before anything is written
+    folder = output_folder(config.out, config.overwrite)
+    for _, person in tqdm(people.iterrows(), total=len(people), desc="avatars", unit="avatar"):
+        (folder / person["file"]).write_bytes(render_png(person, config.width))
+    people.to_csv(folder / ATTRIBUTES_FILE, index=False, encoding="utf-8", lineterminator="\n")
+    print(f"{len(people)} avatars in {folder}")
+
+
+if __name__ == "__main__":
+    run(main, Config, description=__doc__)

@@ -1,0 +1,72 @@
+"""Generate styles (hair, glasses, clothes and their colours) by naive Bayes, each with its probability.
+
+    python scripts/generate_styles.py
+    python scripts/generate_styles.py --n 3 --seed 1 --given.прическа "нет волос"
+
+Prints the styles and saves their pictures and a table of their probabilities.
+"""
+
+import json
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bayes.drawing import render_png
+from bayes.notation import scientific
+from bayes.style_generator import StyleGenerator
+from mnad.cli import run
+from mnad.files import output_folder, stamped
+from styles import styles, styles_count
+
+
+@dataclass
+class Config:
+    """What to generate.
+
+    Attributes:
+        n: number of styles
+        seed: seed of the random numbers
+        alpha: pseudo-count added to every count of styles.py; 0 is maximum likelihood
+        given: known attributes, such as --given.аксесуар "круглые очки"; probabilities are then conditional
+        draw: draw the styles (needs the extra "avatars")
+        out: folder of the pictures and of styles.csv; none makes runs/styles-<date>-<time>
+        json: print JSON instead of text
+        overwrite: write into a folder that is not empty
+    """
+
+    n: int = 5
+    seed: int = 0
+    alpha: float = 0.0
+    given: dict[str, str] = field(default_factory=dict)
+    draw: bool = True
+    out: str | None = None
+    json: bool = False
+    overwrite: bool = False
+
+
+def main(config: Config) -> None:
+    generator = StyleGenerator(config.alpha).fit(styles, styles_count)
+    table = generator.sample(config.n, config.seed, config.given)
+    if config.draw:
+        rows = tqdm(table.iterrows(), total=len(table), desc="pictures", disable=len(table) < 20)
+        pictures = [render_png(style) for _, style in rows]
+    folder = output_folder(config.out or stamped("styles"), config.overwrite)
+    if config.draw:
+        table["picture"] = [str(folder / f"style_{number}.png") for number in range(1, config.n + 1)]
+        for path, picture in zip(table["picture"], pictures, strict=True):
+            Path(path).write_bytes(picture)
+    table.to_csv(folder / "styles.csv", index=False, lineterminator="\n")
+    if config.json:
+        print(json.dumps(table.to_dict("records"), ensure_ascii=False, indent=2))
+        return
+    symbol = "P(style | given)" if config.given else "P(style)"
+    for number, row in zip(count(1), table.to_dict("records")):
+        print(f"{number}. " + ", ".join(f"{category}: {row[category]}" for category in generator.categories_))
+        print(f"   {symbol} = {scientific(row['log_probability'])}, ln P = {row['log_probability']:.4f}")
+    print(f"Table{' and pictures' if config.draw else ''} in {folder}")
+
+
+if __name__ == "__main__":
+    run(main, Config, description=__doc__)

@@ -1,0 +1,67 @@
+"""Shared by all tests: a tiny drawn dataset, a tiny configuration, and scripts run in this process."""
+
+import runpy
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnad.config import ImageConfig, ModelConfig, OptimConfig, TrainConfig
+from mnad.data.synthetic import draw_wells
+from mnad.experiment import run_experiment
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["--model.width=4", "--model.item_dim=16", "--optim.epochs=2", "--optim.threads=1"]
+
+
+@pytest.fixture(scope="session")
+def tiny_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 training normals, 8 known spills, 20 + 8 test images. Read only: copy it before changing it."""
+    return draw_wells(tmp_path_factory.mktemp("data") / "wells", 0, 48, 8, 20, 8)
+
+
+@pytest.fixture
+def wells(tiny_wells: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(tiny_wells, tmp_path / "wells"))
+
+
+def tiny_config(**changes: object) -> TrainConfig:
+    """A configuration that trains in about a second."""
+    defaults = {
+        "model": ModelConfig(width=4, item_dim=16),
+        "images": ImageConfig(validation_fraction=0.25),
+        "optim": OptimConfig(epochs=2, batch_size=8, threads=1),
+        "compare": [],
+    }
+    return TrainConfig(**{**defaults, **changes})
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder with the baseline beside it. Read only."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return run_experiment(tiny_config(data=tiny_wells, out=out, compare=["conv_ae"]))
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``script("evaluate", "--data", ...)`` runs scripts/evaluate.py as the command line would; gives its exit code."""
+
+    def call(name: str, *arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        try:
+            runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,132 @@
+"""One file holds the whole detector: save, load into a fresh object, refuse what does not fit."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mnad.data.images import Images
+from mnad.data.layout import read_layout
+from mnad.detector import Detector
+from mnad.errors import UserError
+from mnad.evaluation import evaluate
+
+
+@pytest.fixture
+def test_images(tiny_wells):
+    return Images(read_layout(tiny_wells).test, (32, 48))
+
+
+def test_fresh_object_gives_the_same_scores(tiny_run, tiny_wells, test_images, tmp_path):
+    first = Detector.load(tiny_run)
+    first.save(tmp_path / "copy.safetensors")
+    second = Detector.load(tmp_path / "copy.safetensors")
+    for name in first.scores:
+        assert (first.score(test_images, name) == second.score(test_images, name)).all()
+    assert first.thresholds == second.thresholds and first.record == second.record
+    assert asdict(first.config) == asdict(second.config)
+    stored = json.loads((tiny_run / "metrics.json").read_text())
+    again = evaluate(second, read_layout(tiny_wells, train=False)).metrics
+    assert json.loads(json.dumps(again)) == stored["test"]
+
+
+def test_a_score_does_not_depend_on_its_batch(tiny_run, test_images):
+    detector = Detector.load(tiny_run)
+    together = detector.score(test_images)
+    alone = np.array([detector.score(test_images.subset([i]))[0] for i in range(4)])
+    assert together[:4] == pytest.approx(alone, rel=1e-4)
+
+
+def test_calibration_never_sees_the_test_set(tiny_run, tiny_wells):
+    detector = Detector.load(tiny_run)
+    layout = read_layout(tiny_wells)
+    known = Images(layout.known, (32, 48))
+    normal, spill = detector.calibrate(Images(layout.train[:12], (32, 48)), known)[detector.primary]
+    assert len(normal) == 12 and len(spill) == 8
+    assert detector.thresholds["wells"].value == pytest.approx(np.quantile(spill, 0.02))
+    assert np.quantile(normal, 0.99) == pytest.approx(1.0, abs=0.3)  # the scale: 1 is what 1 % of normals reach
+
+
+def test_anomaly_map(tiny_run, test_images):
+    detector = Detector.load(tiny_run)
+    images = test_images.batch(range(3))
+    output = (detector.outputs(images).output.permute(0, 2, 3, 1).numpy() + 1) / 2
+    expected = ((images / 255 - output) ** 2).mean(axis=3)
+    assert np.allclose(detector.anomaly_map(images), expected, atol=1e-5)
+
+
+def test_truncated(tiny_run, tmp_path):
+    whole = (tiny_run / "model.safetensors").read_bytes()
+    path = tmp_path / "cut.safetensors"
+    for length in (0, 4, 100, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"cut\.safetensors: is truncated or no safetensors") as error:
+            Detector.load(path)
+        assert "\n" not in str(error.value)
+
+
+def edit(source, target, change):
+    from safetensors import safe_open
+
+    with safe_open(source, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(source)
+    change(tensors, metadata)
+    save_file(tensors, target, metadata)
+    return target
+
+
+def drop(tensors, metadata):
+    del tensors["model.memory.items"]
+
+
+def widen(tensors, metadata):
+    metadata["config"] = metadata["config"].replace('"width": 4', '"width": 8')
+
+
+def foreign(tensors, metadata):
+    metadata["format"] = "somebody else's"
+
+
+def future(tensors, metadata):
+    metadata["config"] = metadata["config"].replace('"width"', '"wideness"')
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop, "another architecture .*memory.items"),
+        (widen, "another architecture .*size mismatch"),
+        (foreign, "format \"somebody else's\"; 'mnad-detector-1' was expected"),
+        (future, "another architecture .*wideness"),
+    ],
+)
+def test_other_architectures(tiny_run, tmp_path, change, message):
+    path = edit(tiny_run / "model.safetensors", tmp_path / "other.safetensors", change)
+    with pytest.raises(UserError, match=message) as error:
+        Detector.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_pickle(tmp_path):
+    with pytest.raises(UserError, match=r"model\.safetensors: missing"):
+        Detector.load(tmp_path)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="no safetensors file"):
+        Detector.load(tmp_path / "a.pth")
+
+
+def test_uncalibrated_is_refused(tiny_run, tiny_wells):
+    detector = Detector(Detector.load(tiny_run).config)
+    with pytest.raises(UserError, match="has no threshold"):
+        evaluate(detector, read_layout(tiny_wells))
+
+
+def test_score_names_are_checked(tiny_run):
+    config = Detector.load(tiny_run).config
+    config.scores = {"a.b": config.scores["mnad"]}
+    with pytest.raises(UserError, match=r"scores: 'a\.b'"):
+        Detector(config)

@@ -1,0 +1,143 @@
+"""Every script from its command line, on tiny data; every mistake of a user in one line."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import TINY
+
+from mnad.metrics import wilson
+
+
+def one_line_error(capsys):
+    lines = capsys.readouterr().err.strip().splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0], lines
+    return errors[0]
+
+
+def test_train_then_evaluate(script, wells, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert script("train_mnad", "--data", wells, "--out", run, *TINY) == 0
+    printed = capsys.readouterr().out
+    assert "mnad" in printed and "conv_ae" in printed and "2.00% quantile of 8 known spills" in printed
+    for name in ("config.json", "model.safetensors", "metrics.json", "log.jsonl", "scores.csv", "loss.png"):
+        assert (run / name).stat().st_size > 0
+        assert (run / "conv_ae" / name).is_file() or name == "config.json"
+    assert (run / "histogram_wells.png").stat().st_size > 1000
+    for part in ("train", "proliv"):
+        (wells / part).rename(tmp_path / part)  # evaluation needs only test/
+    result, table = tmp_path / "result.json", tmp_path / "scores.csv"
+    assert script("evaluate", "--checkpoint", run, "--data", wells, "--json", result, "--csv", table) == 0
+    found = json.loads(result.read_text())
+    trained = json.loads((run / "metrics.json").read_text())["test"]["wells"]
+    assert {key: found[key] for key in trained} == trained
+    assert (found["n_spill"], found["n_normal"]) == (8, 20) and found["images_per_second"] > 0
+    assert found["tpr_ci95"] == pytest.approx(wilson(found["confusion"]["tp"], 8))
+    frame = pd.read_csv(table)
+    assert len(frame) == 28 and ((frame.score_wells >= found["threshold"]) == frame.verdict_wells).all()
+    assert frame[frame.label == 1].verdict_wells.mean() == found["tpr"]
+    again = ("evaluate", "--checkpoint", run, "--data", wells, "--csv", table, "--json")
+    assert script(*again, result) == 0  # an earlier result may be replaced
+    (tmp_path / "notes.json").write_text("{}")
+    capsys.readouterr()
+    assert script(*again, tmp_path / "notes.json") == 2
+    assert "notes.json: exists already and is no earlier result" in one_line_error(capsys)
+    assert (tmp_path / "notes.json").read_text() == "{}"
+
+
+def test_same_command_same_metrics(script, tiny_wells, tmp_path):
+    metrics = []
+    for name in ("a", "b"):
+        assert script("train_mnad", "--data", tiny_wells, "--out", tmp_path / name, "--compare=[]", *TINY) == 0
+        metrics.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+        assert not (tmp_path / name / "conv_ae").exists()
+    assert metrics[0]["test"] == metrics[1]["test"]
+
+
+def test_run_folder_is_never_overwritten_unasked(script, tiny_wells, tmp_path, capsys):
+    run = tmp_path / "run"
+    arguments = ("train_mnad", "--data", tiny_wells, "--out", run, "--compare=[]", *TINY)
+    assert script(*arguments) == 0
+    before = (run / "metrics.json").read_text()
+    assert script(*arguments) == 2
+    assert f"{run}: exists already; a new folder, --overwrite or --resume" in one_line_error(capsys)
+    assert (run / "metrics.json").read_text() == before
+    assert script(*arguments, "--resume") == 0
+    assert json.loads((run / "metrics.json").read_text())["test"] == json.loads(before)["test"]
+    capsys.readouterr()
+    assert script(*arguments, "--resume", "--seed=5") == 2
+    assert "seed is 0, now 5" in one_line_error(capsys)
+    assert script(*arguments, "--overwrite", "--seed=5") == 0
+    assert json.loads((run / "config.json").read_text())["seed"] == 5
+
+
+def test_foreign_folder_is_not_emptied(script, tiny_wells, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("precious")
+    arguments = ("--data", tiny_wells, "--out", tmp_path / "photos", "--overwrite", *TINY)
+    assert script("train_mnad", *arguments) == 2
+    assert "holds other files than a run" in one_line_error(capsys)
+    assert (tmp_path / "photos" / "holiday.jpg").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optim.epoch=3"], "optim.epoch"),
+        (["--optim.epochs=many"], "optim.epochs"),
+        (["--data", "nowhere"], "nowhere: missing"),
+        (["--threshold.rule=luck"], "threshold.rule"),
+        (["--config", "no.yaml"], "no.yaml"),
+    ],
+)
+def test_bad_arguments(script, tmp_path, capsys, arguments, message):
+    assert script("train_mnad", "--out", tmp_path / "run", *arguments) == 2
+    assert message in one_line_error(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_key_in_a_config_file(script, tmp_path, capsys):
+    path = tmp_path / "my.yaml"
+    path.write_text("optim:\n  epochz: 3\n")
+    assert script("train_mnad", "--config", path, "--out", tmp_path / "run") == 2
+    assert "epochz" in one_line_error(capsys)
+
+
+def test_no_known_spills_is_said(script, wells, tmp_path, capsys):
+    (wells / "proliv").rename(tmp_path / "proliv")
+    assert script("train_mnad", "--data", wells, "--out", tmp_path / "run", "--compare=[]", *TINY) == 0
+    assert "no known spills for rule spill_quantile: fell back to the 99.50% quantile" in capsys.readouterr().out
+
+
+def test_bad_image_is_named_and_costs_no_earlier_run(script, wells, tmp_path, capsys):
+    bad = wells / "train" / "0001.jpg"
+    bad.write_bytes(b"")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    assert script("train_mnad", "--data", wells, "--out", run, "--overwrite", *TINY) == 2
+    assert f"{bad}: is empty (zero bytes)" in one_line_error(capsys)
+    assert (run / "config.json").read_text() == "{}"
+
+
+def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
+    config = tmp_path / "steps.yaml"
+    config.write_text(
+        "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
+        "scores:\n  wells: {terms: [{name: wall_hue}, {name: glitter}], normalise: spread, combine: max}\n"
+        "  psnr: {terms: [{name: psnr}], threshold: {rule: normal_quantile}}\n"
+    )
+    arguments = ("ablate", "--data", tiny_wells, "--configs", f"[{config}]", "--seeds=2", "--out", tmp_path / "out")
+    assert script(*arguments) == 0
+    runs, table = (pd.read_csv(tmp_path / "out" / name) for name in ("ablation_runs.csv", "ablation.csv"))
+    assert runs[["score", "seed"]].values.tolist() == [["wells", 0], ["psnr", 0], ["wells", 1], ["psnr", 1]]
+    for row in table.itertuples():
+        values = runs[runs.score == row.score].auroc
+        assert row.auroc_mean == pytest.approx(values.mean()) and row.auroc_std == pytest.approx(values.std())
+    metrics = json.loads((tmp_path / "out" / "steps" / "seed1" / "metrics.json").read_text())
+    assert metrics["thresholds"]["psnr"]["rule"] == "normal_quantile"
+    assert metrics["thresholds"]["wells"]["rule"] == "spill_quantile"
+    assert (tmp_path / "out" / "ablation.png").stat().st_size > 1000
+    assert script(*arguments) == 0  # finished runs are read again
+    assert pd.read_csv(tmp_path / "out" / "ablation_runs.csv").equals(runs)

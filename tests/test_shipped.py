@@ -1,0 +1,56 @@
+"""The shipped detector: its file, its card and, where the dataset is at hand, its numbers."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from mnad.data.images import Images
+from mnad.data.layout import read_layout
+from mnad.data.synthetic import draw_well
+from mnad.detector import Detector
+from mnad.evaluation import evaluate
+
+CHECKPOINT = ROOT / "checkpoints" / "wells.safetensors"
+ARCHIVE = Path(os.environ.get("MNAD_WELLS", ROOT.parent / "shared" / "data" / "casting_wells.tar"))
+
+
+def test_file_and_configuration():
+    assert CHECKPOINT.stat().st_size < 10e6
+    detector = Detector.load(CHECKPOINT)
+    assert detector.config.model.name == "mnad" and detector.primary == "wells"
+    assert detector.thresholds["wells"].rule == "spill_quantile"
+    assert detector.thresholds["wells"].note == "the 2.00% quantile of 154 known spills"
+    assert detector.record["git_revision"] and detector.record["packages"]["torch"]
+
+
+def test_a_bare_wall_scores_above_metal():
+    """Drawn wells are another domain than the photographs, but blue wall instead of metal is the same physics."""
+    detector = Detector.load(CHECKPOINT)
+    from mnad.data.images import resize
+
+    def mean_hue(kind):
+        wells = [resize(draw_well(np.random.default_rng([7, i]), kind), (32, 48)) for i in range(12)]
+        images = Images([], (32, 48))
+        images.paths, images.cache = [Path(f"{i}") for i in range(12)], np.stack(wells)
+        return detector.raw_terms(images)["wells"][:, detector.scores["wells"].names.index("wall_hue")].mean()
+
+    assert mean_hue("empty") > mean_hue("full") + 0.02
+
+
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is not here (set MNAD_WELLS to the archive)")
+def test_numbers_on_the_development_half(tmp_path):
+    with tarfile.open(ARCHIVE) as archive:
+        members = [m for m in archive.getmembers() if "/test/" in f"/{m.name}"]
+        archive.extractall(tmp_path, members, filter="data")
+    root = next(path.parent.parent for path in tmp_path.rglob("test_annotation.txt"))
+    result = evaluate(Detector.load(CHECKPOINT), read_layout(root, train=False)).metrics["wells"]
+    assert (result["n_spill"], result["n_normal"]) == (64, 1833)
+    assert result["tpr"] > 0.95 and result["tnr"] > 0.95
+    card = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    counts = result["confusion"]
+    for number in (f"{counts['tp']} of 64", f"{counts['tn']} of 1,833", f"{result['auroc']:.4f}"):
+        assert number in card, f"the model card should say {number}"
