@@ -117,7 +117,8 @@ def run_one(
     for score, values in test.items():
         if not np.isfinite(values).all():
             raise UserError(f"score {score!r}: not finite for {(~np.isfinite(values)).sum()} images")
-        threshold = choose_threshold(config.threshold, validation[score], known.get(score, np.zeros(0)))
+        rule = (config.scores[score].threshold if score in config.scores else None) or config.threshold
+        threshold = choose_threshold(rule, validation[score], known.get(score, np.zeros(0)))
         rows[score] = judge(values, labels, threshold.value) | {"threshold_note": asdict(threshold)}
         arrays[score] = values
     peak = peak_above_mb(held)

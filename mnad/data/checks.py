@@ -5,9 +5,11 @@ import warnings
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mnad.data.hdf5 import is_member, member
+from mnad.data.images import read_image
 from mnad.data.layout import Layout
 from mnad.errors import UserError
 
@@ -45,32 +47,43 @@ def is_grey(path: Path) -> bool:
     """Whether the file stores one channel; reads the header only.
 
     Raises:
-        UserError: no readable image.
+        UserError: see :func:`mnad.data.images.read_image`.
     """
     if is_member(path):
         return member(path).ndim == 2
     try:
         with Image.open(path) as image:
             return image.mode in GREY_MODES
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path}: is not a readable image; an image file was expected") from error
+    except (OSError, UnidentifiedImageError):  # what one library cannot read, the other may, or says why not
+        pixels = read_image(path)
+        return bool((pixels == pixels[..., :1]).all())
 
 
 def check_colours(layout: Layout, allow_mixed: bool) -> int:
-    """Number of grey images in a dataset that mixes them with coloured ones, else 0.
+    """Number of grey images in a dataset that mixes them with coloured ones, else 0; warns when there are any.
+
+    Grey images become RGB with three equal channels, so a mixture can be read, but a detector may learn the camera.
 
     Raises:
-        UserError: they are mixed and ``allow_mixed`` is False: the channel count alone may then give the class away.
+        UserError: of the test, all anomalies are grey and no normal image is, or the reverse, and ``allow_mixed`` is
+            False: the channel count alone gives the label away.
     """
-    paths = [*layout.train, *layout.known, *layout.test]
-    grey = [path for path in paths if is_grey(path)]
-    if not grey or len(grey) == len(paths):
+    train = [*layout.train, *layout.known]
+    grey = {path for path in [*train, *layout.test] if is_grey(path)}
+    if not grey or len(grey) == len(train) + len(layout.test):
         return 0
-    if not allow_mixed:
+    first = min(grey)
+    kinds = [{path in grey for path in np.array(layout.test, dtype=object)[layout.labels == label]} for label in (0, 1)]
+    if not allow_mixed and all(len(kind) == 1 for kind in kinds) and kinds[0] != kinds[1]:
         raise UserError(
-            f"{grey[0]}: is grey, as {len(grey)} of {len(paths)} images; images of one kind, or "
-            "--layout_options.allow_mixed, was expected"
+            f"{first}: is grey, and grey or colour alone tells the test anomalies from the normals; images of one "
+            "kind, or --layout_options.allow_mixed, was expected"
         )
+    warnings.warn(
+        f"{len(grey)} of {len(train) + len(layout.test)} images are grey, the others coloured (first: {first}); "
+        "images of one kind are better",
+        stacklevel=2,
+    )
     return len(grey)
 
 

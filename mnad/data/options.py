@@ -17,7 +17,7 @@ class LayoutOptions:
             ``two_folders`` tests on the others.
         seed: of the splits that a layout makes.
         description: ``generic``: YAML file that says where the images are (or the ``split.json`` of a run).
-        allow_mixed: accept grey images among coloured ones (they become RGB with three equal channels).
+        allow_mixed: accept that grey or colour alone tells the test anomalies from the normals.
     """
 
     category: str = ""
