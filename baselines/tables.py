@@ -85,6 +85,8 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         )
     else:
         lines.append(f"Threshold by the rule {rule} from validation normals and known anomalies, never from the test.")
+    if data["masks"]:
+        lines.append("Pixel AUROC and AUPRO (false positive rates up to 0.3) are taken at the image size above.")
     for key, text in (
         ("duplicates_test_train", "test images are also training images: results are too good"),
         ("duplicates_test_known", "test images are also known anomalies: results are too good"),

@@ -207,6 +207,7 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
     assert table.loc["brightest", ["pixel_auroc_mean", "aupro_mean"]].tolist() == pytest.approx([1, 1])
     assert np.isnan(table.loc["pixel_knn", "aupro_mean"])
     assert "AUPRO" in (one.out / "comparison.md").read_text()
+    assert "are taken at the image size above" in (one.out / "bottle/comparison.md").read_text()
     assert "2 categories (bottle, cable)" in (one.out / "comparison.md").read_text()
     assert "Warning: 1 test images are also training images" in (one.out / "cable/comparison.md").read_text()
     assert "Warning" not in (one.out / "bottle/comparison.md").read_text()
