@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from baselines.compare import CompareConfig, run_comparison
+from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, REFERENCE, collect, summarise
 from mnad.data.mvtec import categories
@@ -41,7 +42,7 @@ def number(mean: float, deviation: float, decimals: int) -> str:
 
 def cells(line: pd.Series, pixels: bool) -> dict[str, str]:
     """Heading -> text of one row."""
-    texts = {"method": line["method"], "score": line["score"] or "-"}
+    texts = {"method": line["method"], "score": line["score"] or "-", "seeds": f"{line['seeds']:.0f}"}
     if line["seeds"] == 0:
         return texts
     for key, heading, decimals in QUALITY_COLUMNS:
@@ -70,7 +71,7 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         f"{data['root']}: {counts['train']} training normals ({config.images.validation_fraction:.0%} of them kept "
         f"back for validation, another part for each seed), {counts['known']} known anomalies, {counts['test']} test "
         f"images, all at {config.images.width} x {config.images.height} pixels.",
-        f"Mean ± standard deviation over {int(frame['seeds'].max())} seeds. Trained models: {config.optim.epochs} "
+        f"Mean ± standard deviation over seeds (as many as the column says). Trained models: {config.optim.epochs} "
         f"epochs, width {config.model.width}.",
         "* oracle: the largest min(TPR, TNR) over all thresholds. It has seen the test labels: an upper bound, no "
         "result. TPR and TNR are those of each score's own threshold.",
@@ -78,13 +79,16 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         f"interval of {config.resamples} paired bootstrap resamples of the test images.",
     ]
     rule = config.threshold.rule
-    if counts["known"] == 0:
+    if counts["known"] == 0 or rule == "normal_quantile":
+        reason = "there are no known ones" if counts["known"] == 0 else "so says the rule"
         lines.append(
-            f"THRESHOLD CHOSEN WITHOUT ANY ANOMALY: there are no known ones, so it is the "
-            f"{config.threshold.normal_quantile:.2%} quantile of the validation normals."
+            f"THRESHOLD CHOSEN WITHOUT ANY ANOMALY ({reason}): the {config.threshold.normal_quantile:.2%} quantile of "
+            "the validation normals."
         )
     else:
         lines.append(f"Threshold by the rule {rule} from validation normals and known anomalies, never from the test.")
+    if counts["train"] > MAX_IMAGES and {"padim", "patchcore"} & set(config.methods):
+        lines.append(f"padim, patchcore: fitted on a random choice of {MAX_IMAGES:,} training images.")
     if data["masks"]:
         lines.append("Pixel AUROC and AUPRO (false positive rates up to 0.3) are taken at the image size above.")
     for key, text in (

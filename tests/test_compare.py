@@ -127,7 +127,11 @@ def test_files_and_numbers(done: CompareConfig) -> None:
     assert np.isnan(table["delta"][1]) and table["auroc_mean"][2] == 1.0
     assert (table["fit_seconds_mean"] >= 0).all() and (table["images_per_second_mean"] > 0).all()
     text = (out / "comparison.md").read_text()
-    assert "| mnad | psnr |" in text and "oracle: the largest min(TPR, TNR)" in text and "Threshold by the rule" in text
+    assert (
+        "| mnad | psnr | 2 | " in text
+        and "oracle: the largest min(TPR, TNR)" in text
+        and "Threshold by the rule" in text
+    )
     tex = (out / "comparison.tex").read_text()
     assert "\\toprule" in tex and "$\\pm$" in tex and tex.count("\\\\\n") == 4
     assert (out / "comparison.png").stat().st_size > 10_000
@@ -176,7 +180,7 @@ def test_a_failing_method_does_not_lose_the_others(tmp_path: Path, capsys) -> No
     text = (one.out / "comparison.md").read_text()
     assert "broken: failed for 1 of 2 seeds: RuntimeError: no luck with this seed" in text
     assert "missing: left out for 2 of 2 seeds: LeftOut: package: not installed" in text
-    assert "| missing | - | - |" in text and table["delta"].isna().all()  # no MNAD to compare with
+    assert "| missing | - | 0 | - |" in text and table["delta"].isna().all()  # no MNAD to compare with
     assert "no luck" in (one.out / "broken/seed-1/traceback.txt").read_text()
     assert "FAILED: broken, seed 1" in capsys.readouterr().out
     run_comparison(one)  # failures are tried again, results are not
