@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mnad.config import ImageConfig
+from mnad.config import DetectorConfig, ImageConfig
 from mnad.data.images import Images
 from mnad.data.layout import read_layout
 from mnad.errors import UserError
@@ -78,3 +78,39 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto") -> ImageSet:
     if kinds is not None:
         table["kind"] = kinds
     return ImageSet(Images(paths, config.size, memory_gb=0), table)
+
+
+def videos(root: Path, config: DetectorConfig) -> ImageSet:
+    """Every clip of the training and test videos of ``root``, described by its last frame, which is the target.
+
+    Raises:
+        UserError: see :func:`mnad.data.videos.read_videos` and :class:`mnad.data.clips.Clips`.
+    """
+    from mnad.data.clips import Clips, past_frames
+    from mnad.data.videos import read_videos
+
+    found = read_videos(root)
+    folders = [*found.train, *found.test]
+    sets = ["train"] * len(found.train) + ["test"] * len(found.test)
+    labels = [np.zeros(len(video), dtype=np.int64) for video in found.train] + list(found.labels)
+    past = past_frames(config.model.variant)
+    rows = [
+        {"file": video.paths[i].relative_to(root).as_posix(), "set": part, "label": int(truth[i])}
+        | {"video": f"{part} {video.name}", "frame": i}
+        for video, part, truth in zip(folders, sets, labels, strict=True)
+        for i in range(past, len(video))
+    ]
+    return ImageSet(Clips(folders, config.images.size, past, memory_gb=0), pd.DataFrame(rows), "abnormal")
+
+
+def open_images(root: Path, config: DetectorConfig, layout: str = "auto") -> ImageSet:
+    """Videos or wells, by ``layout`` or by the folders of ``root``.
+
+    Raises:
+        UserError: see :func:`videos` and :func:`wells`; a variant that does not fit the data.
+    """
+    if layout == "video" or (layout == "auto" and (root / "training" / "frames").is_dir()):
+        return videos(root, config)
+    if config.model.variant == "pred":
+        raise UserError(f"{root}: photographs; videos were expected by a checkpoint of the prediction variant")
+    return wells(root, config.images, layout)
