@@ -8,6 +8,7 @@ from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 NEIGHBORS = 10  # of purity and trustworthiness
+MIN_CLUSTER = 5  # points, or 1 % of them
 ROWS = 2000  # most points for trustworthiness, which is quadratic in memory
 
 
@@ -46,9 +47,14 @@ def hdbscan(vectors: np.ndarray, min_size: int) -> np.ndarray:
     """Cluster of each unit vector, numbered by falling size from 0; -1 is noise.
 
     Runs in the latent space itself, not on a map of it. Euclidean distance between unit vectors orders pairs as the
-    cosine does.
+    cosine does. The leaves of the tree are taken: its most stable clusters are one that holds nearly all wells.
     """
-    model = HDBSCAN(min_cluster_size=min_size, min_samples=min(5, min_size), copy=True)
+    model = HDBSCAN(
+        min_cluster_size=min_size,
+        min_samples=min(MIN_CLUSTER, len(vectors)),
+        cluster_selection_method="leaf",
+        copy=True,
+    )
     raw = model.fit_predict(vectors.astype(np.float64))
     found, sizes = np.unique(raw[raw >= 0], return_counts=True)
     rank = {int(c): i for i, c in enumerate(found[np.argsort(-sizes, kind="stable")])}
@@ -88,7 +94,7 @@ def measure(vectors: np.ndarray, table: pd.DataFrame, maps: dict[str, np.ndarray
     """
     labels = table["label"].to_numpy()
     items = table["item"].to_numpy() if "item" in table else None
-    min_size = max(5, len(vectors) // 100)
+    min_size = max(MIN_CLUSTER, len(vectors) // 100)
     table["cluster"] = hdbscan(vectors, min_size)
     clusters = table["cluster"].to_numpy()
     partitions = {"label": labels, "item": items, kind: table[kind].to_numpy()}

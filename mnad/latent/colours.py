@@ -48,9 +48,8 @@ def by_category(values: np.ndarray, name: str, anomaly: str) -> tuple[np.ndarray
         chosen[-1] = "#cccccc"
     shown = {"anomaly": anomaly, -1: "none"}
     entries = [
-        f'<span style="white-space:nowrap"><span style="color:{chosen[n]}">&#9679;</span> {escape(str(shown.get(n, n)))}'
-        "</span>"
-        for n in names[:MAX_KEYS]
+        f'<span style="white-space:nowrap"><span style="color:{chosen[n]}">&#9679;</span> {text}</span>'
+        for n, text in ((n, escape(str(shown.get(n, n)))) for n in names[:MAX_KEYS])
     ]
     if len(names) > MAX_KEYS:
         entries.append(f"and {len(names) - MAX_KEYS} more")

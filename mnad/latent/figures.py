@@ -41,7 +41,7 @@ def position_key(place: Axes, grid: tuple[int, int]) -> None:
     """A small well whose cells have the colours of the positions."""
     rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
     place.imshow(scatter.position_colours(rows, columns, grid).reshape(*grid, 3), aspect="equal")
-    place.set(xticks=[], yticks=[])
+    place.axis("off")
 
 
 def legend(place: Axes, handles: list[Line2D], columns: int) -> None:
@@ -119,7 +119,7 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
             legend(
                 keys[3],
                 [Line2D([], [], linestyle="", color=c, marker=m, markersize=3, label=k) for k, (c, m) in shown],
-                3 if max(len(k) for k, _ in shown) < 9 else 1,
+                2 if max(len(k) for k, _ in shown) <= 12 else 1,
             )
         return save_figure(figure, path, FORMATS)
 
@@ -137,9 +137,11 @@ def plot_items(path: Path, latent: Latent, anomaly: str) -> list[Path]:
     rows = {name: maps[shown] for name, maps in rows.items() if maps is not None}
     usage = latent.counts / max(latent.counts.sum(), 1)
     both = np.stack(list(rows.values()))
+    high = min(TWO_COLUMNS * 0.86 / len(shown) * latent.grid[0] / latent.grid[1], 1.6) + 0.12  # inches of a row
+    count = len(rows) + (len(rows) == 2)
     with style():
         figure, axes = plt.subplots(
-            len(rows) + (len(rows) == 2), len(shown), figsize=(TWO_COLUMNS, 0.75 * (len(rows) + 1) + 0.5),
+            count, len(shown), figsize=(TWO_COLUMNS, max(count * high, 0.62 * count) + 0.4),
             squeeze=False, layout="constrained",
         )  # fmt: skip
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.03, hspace=0.02)
@@ -154,6 +156,7 @@ def plot_items(path: Path, latent: Latent, anomaly: str) -> list[Path]:
             for column, one in enumerate(maps):
                 axes[row, column].imshow(one, cmap=scale.cmap, norm=scale.norm)
                 axes[row, column].set(xticks=[], yticks=[])
+                axes[row, column].spines[:].set_visible(False)
         for column, item in enumerate(shown):
             axes[0, column].set_title(f"item {item}\n{usage[item]:.1%}", fontsize=6.5)
         bar = figure.colorbar(level, ax=axes[: len(rows)], label="attention", aspect=14, pad=0.01)
@@ -207,8 +210,8 @@ def plot_compare(path: Path, models: dict[str, tuple[Latent, dict]], anomaly: st
     """
     with style():
         figure, axes = plt.subplots(
-            len(models) + 1, len(METHODS), figsize=(TWO_COLUMNS, 2.2 * len(models) + 0.4),
-            height_ratios=[1] * len(models) + [0.1], layout="constrained", squeeze=False,
+            len(models), len(METHODS), figsize=(TWO_COLUMNS, 2.2 * len(models) + 0.4), layout="constrained",
+            squeeze=False,
         )  # fmt: skip
         present: set[str] = set()
         for row, (name, (latent, numbers)) in enumerate(models.items()):
@@ -221,10 +224,8 @@ def plot_compare(path: Path, models: dict[str, tuple[Latent, dict]], anomaly: st
                 scatter.draw_groups(panel, level.maps[method]["queries"], level.table["group"].to_numpy())
                 scatter.draw_memory(panel, latent, level.maps[method])
                 panel.set_title(f"{title}, trustworthiness {number(numbers['trustworthiness'][method])}")
-        for panel in axes[-1]:
-            panel.axis("off")
         handles = scatter.group_handles(anomaly, present)
         if any(latent.items is not None for latent, _ in models.values()):
             handles += scatter.memory_handles()
-        axes[-1, 1].legend(handles=handles, loc="center", ncols=5)
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
         return save_figure(figure, path, FORMATS)

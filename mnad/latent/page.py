@@ -172,7 +172,15 @@ def write_page(path: Path, latent: Latent, kind: str, anomaly: str, title: str) 
             reads, items = memory
             drawn.append(plot.scatter("x", "y", source=reads, marker="cross", size=5, color="#444444", alpha=0.5))
             stars = plot.scatter(
-                "x", "y", source=items, marker="star", size="size", color="white", line_color="black", line_width=1.5
+                "x",
+                "y",
+                source=items,
+                marker="star",
+                size="size",
+                fill_color="white",
+                fill_alpha=0.35,
+                line_color="black",
+                line_width=1.5,
             )
             drawn += [stars, plot.text("x", "y", "name", source=items, text_font_size="12px", x_offset=9)]
             plot.add_tools(HoverTool(renderers=[stars], tooltips="item @item, usage @usage{0.0%}"))

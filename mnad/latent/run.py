@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from mnad.latent.sources import ImageSet, open_images
 from mnad.model import STRIDE
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints"
+RECORDED = ("images", "queries", "reads", "perplexity", "neighbors", "seed")  # of the configuration
 CHECKPOINT, COMPARE = SHIPPED / "synthetic.safetensors", SHIPPED / "synthetic_conv_ae.safetensors"
 
 
@@ -128,12 +129,10 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
 
 def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
     """The figures of one model."""
-    images = latent.levels["images"]
-    last = {"images": kind if images.table[kind].nunique() > 1 and kind != "group" else "cluster"}
+    fourth = {"images": "cluster" if kind == "group" else kind, "positions": "position"}
     written = []
     for name, level in latent.levels.items():
-        fourth = last.get(name, "position")
-        written += figures.plot_level(out / f"{name}.png", latent, level, fourth, data.anomaly, seed)
+        written += figures.plot_level(out / f"{name}.png", latent, level, fourth[name], data.anomaly, seed)
     if latent.items is not None:
         written += figures.plot_items(out / "items.png", latent, data.anomaly)
         written += figures.plot_kinds(out / "kinds_items.png", latent.levels, kind, "item")
@@ -181,11 +180,7 @@ def visualize_latent(config: LatentConfig) -> Path:
         write_page(out / "latent.html", latent, kind, data.anomaly, f"Latent space of {latent.model}, {root.name}")
     record = {
         "data": root.name,
-        "config": {
-            k: v
-            for k, v in asdict(config).items()
-            if k in ("images", "queries", "reads", "perplexity", "neighbors", "seed")
-        },
+        "config": {key: getattr(config, key) for key in RECORDED},
         "sample": sample.record,
         "distance": "cosine",
         "embedding": "PCA fitted on the queries, reads and items projected; t-SNE and UMAP fitted jointly on all three",

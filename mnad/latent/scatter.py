@@ -46,7 +46,7 @@ def position_colours(rows: np.ndarray, columns: np.ndarray, grid: tuple[int, int
     across = ((np.asarray(columns) + 0.5) / grid[1])[:, None]
     blue, orange = np.array([0.0, 0.35, 0.85]), np.array([0.85, 0.40, 0.0])
     hue = blue + (orange - blue) * across
-    light = (0.25 + 0.95 * down)[:, None]
+    light = (0.4 + 0.8 * down)[:, None]
     return np.clip(np.where(light < 1, hue * light, hue + (1 - hue) * (light - 1) * 3), 0, 1)
 
 
@@ -105,7 +105,7 @@ def draw_memory(axes: Axes, latent: Latent, maps: dict[str, np.ndarray], labels:
     usage = latent.counts / max(latent.counts.sum(), 1)
     colours = item_scale(len(usage))(np.arange(len(usage)))
     colours[usage == 0] = 1  # hollow
-    axes.scatter(*maps["items"].T, s=25 + 220 * usage, c=colours, marker="*", edgecolors="k", linewidths=0.6, zorder=3)
+    axes.scatter(*maps["items"].T, s=20 + 150 * usage, c=colours, marker="*", edgecolors="k", linewidths=0.6, zorder=3)
     if labels:
         number_items(axes, maps["items"], usage)
 

@@ -66,6 +66,8 @@ def read_kinds(root: Path, files: list[str]) -> list[str] | None:
 def wells(root: Path, config: ImageConfig, layout: str = "auto") -> ImageSet:
     """The wells of ``root``: training, known spills and test. Nothing is decoded before it is asked for.
 
+    Kinds are those of ``kinds.csv``; without that file, the set and the label.
+
     Raises:
         UserError: see :func:`mnad.data.layout.read_layout` and :func:`read_kinds`.
     """
@@ -74,9 +76,9 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto") -> ImageSet:
     sets = ["train"] * len(found.train) + ["known"] * len(found.known) + ["test"] * len(found.test)
     labels = [0] * len(found.train) + [1] * len(found.known) + [int(label) for label in found.labels]
     table = pd.DataFrame({"file": [p.relative_to(root).as_posix() for p in paths], "set": sets, "label": labels})
+    coarse = {("train", 0): "train", ("known", 1): "known spill", ("test", 0): "test normal", ("test", 1): "test spill"}
     kinds = read_kinds(root, list(table["file"]))
-    if kinds is not None:
-        table["kind"] = kinds
+    table["kind"] = kinds or [coarse[key] for key in zip(sets, labels, strict=True)]
     return ImageSet(Images(paths, config.size, memory_gb=0), table)
 
 
