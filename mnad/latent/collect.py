@@ -106,7 +106,9 @@ def collect(
     items = None if memory is None else F.normalize(memory.items, dim=1).cpu().numpy()
     groups = data.table["group"].to_numpy()[images]
     group_codes = torch.from_numpy(np.array([GROUPS.index(g) for g in groups]))
-    kept: dict[str, list[np.ndarray]] = {k: [] for k in ("pooled", "pooled_read", "query", "read", "error", "patch")}
+    kept: dict[str, list[np.ndarray]] = {
+        key: [] for key in ("query", "read", "pooled_query", "pooled_read", "error", "patch")
+    }
     raw: list[np.ndarray] = []
     strips: list[bytes] = []
     ceiling = None
@@ -128,12 +130,10 @@ def collect(
         here = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
         kept["patch"].append(F.avg_pool2d(error[:, None], STRIDE).flatten()[here].cpu().numpy())
-        for key, vectors in (("", out.queries), ("read", out.read)):
+        for key, vectors in (("query", out.queries), ("read", out.read)):
             if vectors is not None:
-                flat = F.normalize(vectors.flatten(0, 2)[here], dim=1)
-                kept[key or "query"].append(flat.cpu().numpy())
-                pooled = F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1)
-                kept["pooled_read" if key else "pooled"].append(pooled.cpu().numpy())
+                kept[key].append(F.normalize(vectors.flatten(0, 2)[here], dim=1).cpu().numpy())
+                kept[f"pooled_{key}"].append(F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1).cpu().numpy())
         if items is not None:
             counts += np.bincount(out.attention.argmax(dim=1).cpu().numpy(), minlength=len(counts))
             weights = out.attention.view(-1, height, width, len(counts)).permute(0, 3, 1, 2).double().cpu()
@@ -152,7 +152,7 @@ def collect(
     by_position = table.iloc[positions // cells].reset_index(drop=True)
     by_position = by_position.assign(row=cell // width, column=cell % width, error=arrays["patch"])
     levels = {
-        "images": Level(arrays["pooled"], table.assign(error=arrays["error"]), arrays.get("pooled_read")),
+        "images": Level(arrays["pooled_query"], table.assign(error=arrays["error"]), arrays.get("pooled_read")),
         "positions": Level(arrays["query"], by_position, arrays.get("read")),
     }
     latent = Latent(name, levels, strips, (height, width))

@@ -57,7 +57,6 @@ def embed(
         if method == "pca":
             points = PCA(2, random_state=seed).fit(parts["queries"]).transform(joint)
         elif method == "tsne":
-            # Euclidean on unit vectors is monotone in the cosine; scikit-learn's cosine needs all pairs at once.
             points = TSNE(2, perplexity=perplexity, metric="cosine", init="pca", random_state=seed).fit_transform(joint)
         else:
             # A seed makes UMAP run on one thread; saying so avoids its warning. PCA start: defined for every graph.

@@ -18,6 +18,7 @@ from mnad.plotting import TWO_COLUMNS, save_figure, style
 
 FORMATS = ("png", "pdf")
 MAX_ITEMS = 12  # panels of attention side by side
+MAX_KINDS = 23  # entries of a legend
 MAX_CLUSTERS = 12  # columns of the table of kinds
 
 
@@ -115,12 +116,14 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
         elif last == "cluster":
             scale_bar(figure, split_axes(keys[3], 0.14, 0.8), codes)
         else:
-            shown = list(styles.items())[:15]
-            legend(
-                keys[3],
-                [Line2D([], [], linestyle="", color=c, marker=m, markersize=3, label=k) for k, (c, m) in shown],
-                2 if max(len(k) for k, _ in shown) <= 12 else 1,
-            )
+            shown = list(styles.items())[:MAX_KINDS]
+            handles = [
+                Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=name)
+                for name, (colour, marker) in shown
+            ]
+            if len(shown) < len(styles):
+                handles.append(Line2D([], [], linestyle="", label=f"and {len(styles) - len(shown)} more"))
+            legend(keys[3], handles, 1 if max(len(name) for name, _ in shown) > 12 else 2 + (len(shown) > 16))
         return save_figure(figure, path, FORMATS)
 
 

@@ -140,6 +140,23 @@ def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int
     return written
 
 
+def load_detectors(config: LatentConfig) -> dict[Path, Detector]:
+    """The checkpoint and the one to compare with, if any; they must take the same inputs.
+
+    Raises:
+        UserError: see :meth:`mnad.detector.Detector.load`; another image size or variant.
+    """
+    shipped = config.checkpoint is None
+    checkpoint = CHECKPOINT if shipped else config.checkpoint
+    compare = COMPARE if shipped and config.compare is None else config.compare
+    paths = [checkpoint] if compare is None else [checkpoint, compare]
+    detectors = {path: Detector.load(path).to(config.device) for path in paths}
+    taken = [(d.config.images.size, d.config.model.variant) for d in detectors.values()]
+    if taken[0] != taken[-1]:
+        raise UserError(f"{compare}: takes {taken[-1]}; {taken[0]} was expected, as {checkpoint} does")
+    return detectors
+
+
 def visualize_latent(config: LatentConfig) -> Path:
     """Write figures, page and numbers; returns the folder.
 
@@ -147,22 +164,17 @@ def visualize_latent(config: LatentConfig) -> Path:
         UserError: anything wrong with checkpoint, data, sizes or folder.
     """
     started = time.perf_counter()
+    for key in ("seed", "threads"):
+        if getattr(config, key) < 0:
+            raise UserError(f"{key}: {getattr(config, key)}; 0 or more was expected")
     if config.threads:
         torch.set_num_threads(config.threads)
-    shipped = config.checkpoint is None
-    checkpoint = CHECKPOINT if shipped else config.checkpoint
-    compare = COMPARE if shipped and config.compare is None else config.compare
-    detectors = {checkpoint: Detector.load(checkpoint).to(config.device)}
-    if compare is not None:
-        detectors[compare] = Detector.load(compare).to(config.device)
-    images = detectors[checkpoint].config.images
-    for path, detector in detectors.items():
-        if detector.config.images.size != images.size:
-            raise UserError(f"{path}: images of {detector.config.images.size}; {images.size} was expected to compare")
+    detectors = load_detectors(config)
+    first = next(iter(detectors.values()))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    data = open_images(root, detectors[checkpoint].config, config.layout)
+    data = open_images(root, first.config, config.layout)
     kind = next(c for c in ("kind", "video", "group") if c in data.table)
-    sample = draw_sample(config, data, images.size)
+    sample = draw_sample(config, data, first.config.images.size)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     out = output_folder(config.out or Path("runs") / f"latent-{stamp}", config.overwrite)
     models: dict[str, tuple[Latent, dict]] = {}
