@@ -122,11 +122,11 @@ def test_evaluate_a_video_file(
 def test_nothing_of_the_users_is_replaced(
     script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = tmp_path / "mine"
+    mine = tmp_path / "mine.png"
     mine.write_text("letters")
     for option in ("--json", "--csv", "--video.figure"):
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, option, mine) == 2
-        assert "mine: exists already" in error_line(capsys)
+        assert "mine.png: exists already" in error_line(capsys)
     assert mine.read_text() == "letters"
 
 
