@@ -196,8 +196,8 @@ class ScoreConfig:
             what one normal in a hundred reaches in each term: every term gets the same false-alarm budget.
         combine: ``sum`` of weight times term (MNAD's), or ``max``, an OR of the terms.
         threshold: how this score's threshold is chosen; None is the detector's rule.
-        smooth: frames of a centred moving average over the scores of a video (ours; 1 is none, the paper's). Photographs
-            have no neighbours and ignore it.
+        smooth: frames of a centred moving average over the scores of a video (ours; 1 is none, the paper's).
+            Photographs have no neighbours and ignore it.
     """
 
     terms: list[TermConfig]
