@@ -1,6 +1,5 @@
 """The whole of ``scripts/visualize_latent.py``: sample, collect, map, measure, draw, write."""
 
-import datetime
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.experiment import SYNTHETIC
-from mnad.files import output_folder, write_json
+from mnad.files import output_folder, stamped, write_json
 from mnad.health import memory_health
 from mnad.latent import figures
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
@@ -177,8 +176,7 @@ def visualize_latent(config: LatentConfig) -> Path:
     data = open_images(root, first.config, config.layout)
     kind = next(c for c in ("kind", "video", "group") if c in data.table)
     sample = draw_sample(config, data, first.config.images.size)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    out = output_folder(config.out or Path("runs") / f"latent-{stamp}", config.overwrite)
+    out = output_folder(config.out or stamped("latent"), config.overwrite)
     models: dict[str, tuple[Latent, dict]] = {}
     for path, detector in detectors.items():
         latent = collect(detector, data, sample.images, sample.positions)
