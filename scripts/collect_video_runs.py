@@ -25,7 +25,7 @@ class CollectConfig:
     """Which runs.
 
     Args:
-        runs: run folders of scripts/train_mnad.py; the curves are those of the first.
+        runs: run folders of scripts/train_mnad.py; the curves are the first one's, by its primary score.
         out: folder for results.json, scores.csv, curves.png and curves.pdf; older ones are replaced.
     """
 
@@ -56,8 +56,11 @@ def read_run(folder: Path) -> dict[str, object]:
         raise UserError(f"{folder}: judged photographs; a run on videos was expected")
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     tests = {
-        name: {key: test["scores"][metrics["primary"]][key] for key in KEYS}
-        | {"memory": test["memory"], "memory_updates": test["memory_updates"]}
+        name: {
+            "scores": {score: {key: values[key] for key in KEYS} for score, values in test["scores"].items()},
+            "memory": test["memory"],
+            "memory_updates": test["memory_updates"],
+        }
         for name, test in metrics["test"].items()
     }
     return {
@@ -69,7 +72,7 @@ def read_run(folder: Path) -> dict[str, object]:
         "images": config["images"],
         "optim": config["optim"],
         "seed": config["seed"],
-        "score": metrics["primary"],
+        "primary": metrics["primary"],
         "test": tests,
         "parameters": metrics["parameters"],
         "train_seconds": metrics["train_seconds"],
@@ -83,13 +86,20 @@ def main(config: CollectConfig) -> None:
         raise UserError("--runs: is empty; at least one run folder was expected")
     results = [read_run(folder) for folder in config.runs]
     rows = [
-        {"run": r["run"], "test": name, "frame AUC": percent(t["auroc"]), "by video": percent(t["auroc_video_mean"])}
-        for r in results
-        for name, t in r["test"].items()
+        {
+            "run": result["run"],
+            "test": name,
+            "score": score,
+            "frame AUC": percent(values["auroc"]),
+            "mean over videos": percent(values["auroc_video_mean"]),
+        }
+        for result in results
+        for name, test in result["test"].items()
+        for score, values in test["scores"].items()
     ]
     print(pd.DataFrame(rows).to_string(index=False))
     write_json(config.out / "results.json", {"runs": results})
-    score = f"score_{results[0]['score']}"
+    score = f"score_{results[0]['primary']}"
     name = next(iter(results[0]["test"])).replace(" ", "_")
     table = pd.read_csv(config.runs[0] / f"scores_{name}.csv", dtype={"video": str})
     table = table[["video", "frame", "label", score]].round(5)

@@ -148,7 +148,7 @@ def test_collect_runs(
     (found,) = json.loads((out / "results.json").read_text())["runs"]
     metrics = json.loads((run_folder / "metrics.json").read_text())["test"]
     for name, test in found["test"].items():
-        assert test["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
+        assert test["scores"]["mnad"]["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
     assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
     assert {path.name for path in out.iterdir()} == {"results.json", "scores.csv", "curves.png", "curves.pdf"}
     assert script("collect_video_runs", f"--runs=[{tiny_run}]", "--out", out) == 2
