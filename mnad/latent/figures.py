@@ -1,0 +1,234 @@
+"""Static figures, two columns wide, PNG and PDF."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mnad.latent import scatter
+from mnad.latent.collect import Latent, Level
+from mnad.latent.embed import METHODS
+from mnad.plotting import TWO_COLUMNS, save_figure, style
+
+FORMATS = ("png", "pdf")
+MAX_ITEMS = 12  # panels of attention side by side
+MAX_KINDS = 23  # entries of a legend
+MAX_CLUSTERS = 12  # columns of the table of kinds
+
+
+def item_bar(figure: Figure, place: Axes, count: int) -> None:
+    """Colour key of ``count`` items, numbered as far as there is room."""
+    step = -(-count // 10)
+    bar = figure.colorbar(scatter.item_scale(count).mappable, cax=place, orientation="horizontal")
+    bar.set_ticks(np.arange(0, count, step), labels=[str(i) for i in range(0, count, step)])
+    bar.ax.tick_params(length=0, labelsize=6)
+    bar.ax.minorticks_off()
+
+
+def scale_bar(figure: Figure, place: Axes, scale: scatter.Scale) -> None:
+    """Colour key of numbers."""
+    bar = figure.colorbar(scale.mappable, cax=place, orientation="horizontal", extend=scale.extend)
+    bar.ax.tick_params(labelsize=6)
+    bar.ax.locator_params(nbins=4)
+
+
+def position_key(place: Axes, grid: tuple[int, int]) -> None:
+    """A small well whose cells have the colours of the positions."""
+    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    place.imshow(scatter.position_colours(rows, columns, grid).reshape(*grid, 3), aspect="equal")
+    place.axis("off")
+
+
+def legend(place: Axes, handles: list[Line2D], columns: int) -> None:
+    """Legend in an axes of its own."""
+    place.axis("off")
+    place.legend(
+        handles=handles, loc="upper center", ncols=columns, fontsize=5.5, handletextpad=0.1, columnspacing=0.6,
+        borderaxespad=0, labelspacing=0.3,
+    )  # fmt: skip
+
+
+def split_axes(place: Axes, height: float, y: float) -> Axes:
+    """A flat axes inside ``place``, for a colour key."""
+    place.axis("off")
+    return place.inset_axes([0.05, y, 0.9, height])
+
+
+def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str, seed: int) -> list[Path]:
+    """One row for each method; columns: nearest item (cluster without a memory), group, score and ``last``.
+
+    Args:
+        last: column of the table for the fourth panel: ``position``, ``kind``, ``video`` or ``cluster``.
+    """
+    order = scatter.shuffled(level, seed)
+    table = level.table.iloc[order].reset_index(drop=True)
+    first = "item" if latent.items is not None else "cluster"
+    score = scatter.score_scale(table["score"].to_numpy())
+    names = {"item": "nearest item", "cluster": "HDBSCAN cluster", "position": "position in the image"}
+    with style():
+        figure, axes = plt.subplots(
+            4, 4, figsize=(TWO_COLUMNS, 6.5), height_ratios=[1, 1, 1, 0.42], layout="constrained"
+        )
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+        titles = (first, f"train, normal, {anomaly}", "anomaly score", last)
+        for column, title in enumerate(titles):
+            axes[0, column].set_title(names.get(title, title))
+        codes = scatter.categorical(table["cluster"].to_numpy()) if "cluster" in titles else None
+        styles = None if last in ("position", "cluster") else scatter.kind_styles(table[last].to_numpy())
+        for row, (method, name) in enumerate(METHODS.items()):
+            maps = level.maps[method]
+            xy = maps["queries"][order]
+            axes[row, 0].set_ylabel(name)
+            for panel in axes[row]:
+                scatter.frame(panel, maps)
+            if first == "item":
+                scatter.points(axes[row, 0], xy, scatter.item_scale(len(latent.items))(table["item"].to_numpy()))
+            else:
+                scatter.points(axes[row, 0], xy, codes(table["cluster"].to_numpy()))
+            scatter.draw_groups(axes[row, 1], xy, table["group"].to_numpy())
+            scatter.points(axes[row, 2], xy, score(table["score"].to_numpy()))
+            if last == "position":
+                colours = scatter.position_colours(table["row"].to_numpy(), table["column"].to_numpy(), latent.grid)
+                scatter.points(axes[row, 3], xy, colours)
+            elif last == "cluster":
+                scatter.points(axes[row, 3], xy, codes(table["cluster"].to_numpy()))
+            else:
+                scatter.draw_kinds(axes[row, 3], xy, table[last].to_numpy(), styles)
+            for column, panel in enumerate(axes[row]):
+                scatter.draw_memory(panel, latent, maps, labels=column == 0)
+        keys = axes[3]
+        bar = split_axes(keys[0], 0.14, 0.8)
+        if first == "item":
+            item_bar(figure, bar, len(latent.items))
+        else:
+            scale_bar(figure, bar, codes)
+        handles = scatter.group_handles(anomaly, set(table["group"]))
+        legend(keys[1], handles + (scatter.memory_handles() if latent.items is not None else []), 2)
+        scale_bar(figure, split_axes(keys[2], 0.14, 0.8), score)
+        if last == "position":
+            position_key(split_axes(keys[3], 0.9, 0.1), latent.grid)
+        elif last == "cluster":
+            scale_bar(figure, split_axes(keys[3], 0.14, 0.8), codes)
+        else:
+            shown = list(styles.items())[:MAX_KINDS]
+            handles = [
+                Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=name)
+                for name, (colour, marker) in shown
+            ]
+            if len(shown) < len(styles):
+                handles.append(Line2D([], [], linestyle="", label=f"and {len(styles) - len(shown)} more"))
+            legend(keys[3], handles, 1 if max(len(name) for name, _ in shown) > 12 else 2 + (len(shown) > 16))
+        return save_figure(figure, path, FORMATS)
+
+
+def plot_items(path: Path, latent: Latent, anomaly: str) -> list[Path]:
+    """Where in the image each item is read: attention averaged over normals, over anomalies, and the difference.
+
+    Normals are those of the test set if there are any, else the training images. Lighter is more in every row, so
+    the difference reads in grey too.
+    """
+    base = "normal" if "normal" in latent.attention else "train"
+    order = np.argsort(-latent.counts, kind="stable")
+    shown = np.sort(order[:MAX_ITEMS])
+    rows = {name: latent.attention.get(group) for name, group in ((base, base), (anomaly, "anomaly"))}
+    rows = {name: maps[shown] for name, maps in rows.items() if maps is not None}
+    usage = latent.counts / max(latent.counts.sum(), 1)
+    both = np.stack(list(rows.values()))
+    high = min(TWO_COLUMNS * 0.86 / len(shown) * latent.grid[0] / latent.grid[1], 1.6) + 0.12  # inches of a row
+    count = len(rows) + (len(rows) == 2)
+    with style():
+        figure, axes = plt.subplots(
+            count, len(shown), figsize=(TWO_COLUMNS, max(count * high, 0.62 * count) + 0.4),
+            squeeze=False, layout="constrained",
+        )  # fmt: skip
+        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.03, hspace=0.02)
+        level = ScalarMappable(Normalize(both.min(), max(both.max(), both.min() + 1e-9)), "cividis")
+        scales = {name: (maps, level) for name, maps in rows.items()}
+        if len(rows) == 2:
+            change = both[1] - both[0]
+            most = max(float(np.abs(change).max()), 1e-9)
+            scales["difference"] = (change, ScalarMappable(Normalize(-most, most), "cividis"))
+        for row, (name, (maps, scale)) in enumerate(scales.items()):
+            axes[row, 0].set_ylabel(f"{anomaly} − {base}" if name == "difference" else name)
+            for column, one in enumerate(maps):
+                axes[row, column].imshow(one, cmap=scale.cmap, norm=scale.norm)
+                axes[row, column].set(xticks=[], yticks=[])
+                axes[row, column].spines[:].set_visible(False)
+        for column, item in enumerate(shown):
+            axes[0, column].set_title(f"item {item}\n{usage[item]:.1%}", fontsize=6.5)
+        bar = figure.colorbar(level, ax=axes[: len(rows)], label="attention", aspect=14, pad=0.01)
+        bar.ax.tick_params(labelsize=6)
+        if len(rows) == 2:
+            bar = figure.colorbar(scales["difference"][1], ax=axes[2:], label="change", aspect=7, pad=0.01)
+            bar.ax.tick_params(labelsize=6)
+            bar.ax.locator_params(nbins=3)
+        if len(shown) < len(usage):
+            figure.supxlabel(f"the {len(shown)} most used of {len(usage)} items", fontsize=7)
+        return save_figure(figure, path, FORMATS)
+
+
+def shares(table: pd.DataFrame, kind: str, by: str) -> pd.DataFrame:
+    """Share of each kind's points in each group of ``by``; rows sum to 1."""
+    return pd.crosstab(table[kind], table[by], normalize="index")
+
+
+def plot_kinds(path: Path, levels: dict[str, Level], kind: str, by: str) -> list[Path]:
+    """Which ``by`` (nearest item, or cluster) the points of each kind are in: images left, positions right."""
+    with style():
+        figure, axes = plt.subplots(1, len(levels), figsize=(TWO_COLUMNS, 3.0), layout="constrained", sharey=True)
+        for panel, (name, level) in zip(axes, levels.items(), strict=True):
+            table = shares(level.table, kind, by)
+            table = table[table.sum().sort_values(ascending=False, kind="stable").index[:MAX_CLUSTERS]].sort_index(
+                axis=1
+            )
+            image = panel.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+            panel.set_xticks(range(table.shape[1]), ["none" if c == -1 else str(c) for c in table.columns])
+            panel.set_yticks(range(len(table)), table.index)
+            panel.set(title=name, xlabel="nearest item" if by == "item" else "HDBSCAN cluster")
+            for (row, column), share in np.ndenumerate(table.to_numpy()):
+                if share >= 0.005:
+                    ink = "k" if share > 0.5 else "w"
+                    panel.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=5.5, color=ink)
+        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=25)
+        bar.set_label(f"share of the {kind}'s points")
+        return save_figure(figure, path, FORMATS)
+
+
+def number(value: float | None) -> str:
+    """Two decimals, or ``–`` for a number that is not defined."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def plot_compare(path: Path, models: dict[str, tuple[Latent, dict]], anomaly: str) -> list[Path]:
+    """Images of several models side by side: a row for each, a column for each method, coloured by group.
+
+    Args:
+        models: name -> (latent, its numbers of the level ``images``).
+    """
+    with style():
+        figure, axes = plt.subplots(
+            len(models), len(METHODS), figsize=(TWO_COLUMNS, 2.2 * len(models) + 0.4), layout="constrained",
+            squeeze=False,
+        )  # fmt: skip
+        present: set[str] = set()
+        for row, (name, (latent, numbers)) in enumerate(models.items()):
+            level = latent.levels["images"]
+            present |= set(level.table["group"])
+            silhouette, purity = number(numbers["silhouette"]["label"]), number(numbers["spill_purity"])
+            axes[row, 0].set_ylabel(f"{name}\nsilhouette {silhouette}, purity {purity}")
+            for panel, (method, title) in zip(axes[row], METHODS.items(), strict=True):
+                scatter.frame(panel, level.maps[method])
+                scatter.draw_groups(panel, level.maps[method]["queries"], level.table["group"].to_numpy())
+                scatter.draw_memory(panel, latent, level.maps[method])
+                panel.set_title(f"{title}, trustworthiness {number(numbers['trustworthiness'][method])}")
+        handles = scatter.group_handles(anomaly, present)
+        if any(latent.items is not None for latent, _ in models.values()):
+            handles += scatter.memory_handles()
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+        return save_figure(figure, path, FORMATS)

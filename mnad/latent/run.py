@@ -1,0 +1,207 @@
+"""The whole of ``scripts/visualize_latent.py``: sample, collect, map, measure, draw, write."""
+
+import datetime
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mnad.cli import output_folder
+from mnad.data.synthetic import draw_wells
+from mnad.detector import Detector
+from mnad.errors import UserError
+from mnad.experiment import SYNTHETIC
+from mnad.files import write_json
+from mnad.health import memory_health
+from mnad.latent import figures
+from mnad.latent.clusters import NEIGHBORS, ROWS, measure
+from mnad.latent.collect import Latent, collect
+from mnad.latent.embed import check_size, embed
+from mnad.latent.page import write_page
+from mnad.latent.sample import counts, strata_of, stratified
+from mnad.latent.sources import ImageSet, open_images
+from mnad.model import STRIDE
+
+SHIPPED = Path(__file__).parents[2] / "checkpoints"
+RECORDED = ("images", "queries", "reads", "perplexity", "neighbors", "seed")  # of the configuration
+CHECKPOINT, COMPARE = SHIPPED / "synthetic.safetensors", SHIPPED / "synthetic_conv_ae.safetensors"
+
+
+@dataclass
+class LatentConfig:
+    """What to map.
+
+    Args:
+        checkpoint: run folder or .safetensors file; none takes the shipped MNAD of the synthetic wells, and the
+            shipped autoencoder to compare with.
+        data: folder of images; none draws the synthetic wells into ``data/synthetic_wells``.
+        layout: how ``data`` is laid out; ``auto`` looks at its folders.
+        compare: a second checkpoint, mapped from the same images and drawn beside the first.
+        out: folder to write to; none makes ``runs/latent-<date>-<time>``.
+        overwrite: write into an existing folder; files of the same name are replaced.
+        images: size of the stratified sample of images (small strata whole, the rest in equal parts).
+        queries: size of the stratified sample of single queries of these images.
+        reads: read vectors drawn among the queries; all of them would hide the rest.
+        perplexity: of t-SNE.
+        neighbors: of UMAP.
+        seed: of samples and maps.
+        page: write the interactive page.
+        threads: CPU threads of torch; 0 leaves torch's choice.
+        device: auto, cpu or cuda.
+    """
+
+    checkpoint: Path | None = None
+    data: Path | None = None
+    layout: str = "auto"
+    compare: Path | None = None
+    out: Path | None = None
+    overwrite: bool = False
+    images: int = 3000
+    queries: int = 4000
+    reads: int = 300
+    perplexity: float = 30.0
+    neighbors: int = 15
+    seed: int = 0
+    page: bool = True
+    threads: int = 0
+    device: str = "auto"
+
+
+@dataclass
+class Sample:
+    """Which images and which of their queries are looked at; the same for every model that is compared."""
+
+    images: np.ndarray  # N, indices into the data
+    positions: np.ndarray  # indices into the N * H' * W' queries
+    record: dict[str, object]  # for latent.json
+
+
+def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int]) -> Sample:
+    """Stratified sample by set, label, and kind or video.
+
+    Raises:
+        UserError: too few images for the perplexity or the neighbourhood, or sizes too small for the strata.
+    """
+    strata = strata_of(data.table)
+    images = stratified(strata, config.images, config.seed)
+    check_size(len(images), config.perplexity, config.neighbors, "images")
+    cells = size[0] // STRIDE * (size[1] // STRIDE)
+    every = np.repeat(strata[images], cells)
+    positions = stratified(every, config.queries, config.seed)
+    check_size(len(positions), config.perplexity, config.neighbors, "queries")
+    record = {
+        "seed": config.seed,
+        "images": counts(strata, images),
+        "queries": {name: n["picked"] for name, n in counts(every, positions).items()},
+        "positions_per_image": cells,
+    }
+    return Sample(images, positions, record)
+
+
+def map_levels(config: LatentConfig, latent: Latent) -> None:
+    """Fill the maps of every level: queries, a seeded choice of reads, and items, in one space."""
+    rng = np.random.default_rng(config.seed)
+    for name, level in latent.levels.items():
+        parts = {"queries": level.queries}
+        if latent.items is not None:
+            some = np.sort(rng.permutation(len(level.reads))[: max(config.reads, 1)])
+            parts |= {"reads": level.reads[some], "items": latent.items}
+        title = f"maps of {name}, {latent.model}"
+        level.maps = embed(parts, config.perplexity, config.neighbors, config.seed, title)
+
+
+def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str, object]:
+    """Numbers of one model for ``latent.json``; adds the column ``cluster`` to the tables."""
+    levels = {
+        name: measure(
+            level.queries, level.table, {m: maps["queries"] for m, maps in level.maps.items()}, kind, config.seed
+        )
+        for name, level in latent.levels.items()
+    }
+    memory = None
+    if latent.items is not None:
+        memory = memory_health(torch.from_numpy(latent.counts), torch.from_numpy(latent.items))
+        memory |= {"items": len(latent.items), "counts": latent.counts.tolist()}
+    return {"model": latent.model, "memory": memory, "levels": levels}
+
+
+def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
+    """The figures of one model."""
+    fourth = {"images": "cluster" if kind == "group" else kind, "positions": "position"}
+    written = []
+    for name, level in latent.levels.items():
+        written += figures.plot_level(out / f"{name}.png", latent, level, fourth[name], data.anomaly, seed)
+    if latent.items is not None:
+        written += figures.plot_items(out / "items.png", latent, data.anomaly)
+        written += figures.plot_kinds(out / "kinds_items.png", latent.levels, kind, "item")
+    written += figures.plot_kinds(out / "kinds_clusters.png", latent.levels, kind, "cluster")
+    return written
+
+
+def load_detectors(config: LatentConfig) -> dict[Path, Detector]:
+    """The checkpoint and the one to compare with, if any; they must take the same inputs.
+
+    Raises:
+        UserError: see :meth:`mnad.detector.Detector.load`; another image size or variant.
+    """
+    shipped = config.checkpoint is None
+    checkpoint = CHECKPOINT if shipped else config.checkpoint
+    compare = COMPARE if shipped and config.compare is None else config.compare
+    paths = [checkpoint] if compare is None else [checkpoint, compare]
+    detectors = {path: Detector.load(path).to(config.device) for path in paths}
+    taken = [(d.config.images.size, d.config.model.variant) for d in detectors.values()]
+    if taken[0] != taken[-1]:
+        raise UserError(f"{compare}: takes {taken[-1]}; {taken[0]} was expected, as {checkpoint} does")
+    return detectors
+
+
+def visualize_latent(config: LatentConfig) -> Path:
+    """Write figures, page and numbers; returns the folder.
+
+    Raises:
+        UserError: anything wrong with checkpoint, data, sizes or folder.
+    """
+    started = time.perf_counter()
+    for key in ("seed", "threads"):
+        if getattr(config, key) < 0:
+            raise UserError(f"{key}: {getattr(config, key)}; 0 or more was expected")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    detectors = load_detectors(config)
+    first = next(iter(detectors.values()))
+    root = config.data if config.data is not None else draw_wells(SYNTHETIC)
+    data = open_images(root, first.config, config.layout)
+    kind = next(c for c in ("kind", "video", "group") if c in data.table)
+    sample = draw_sample(config, data, first.config.images.size)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    out = output_folder(config.out or Path("runs") / f"latent-{stamp}", config.overwrite)
+    models: dict[str, tuple[Latent, dict]] = {}
+    for path, detector in detectors.items():
+        latent = collect(detector, data, sample.images, sample.positions)
+        map_levels(config, latent)
+        numbers = {"checkpoint": path.name} | measure_levels(config, latent, kind)
+        models[latent.model if latent.model not in models else f"{latent.model} ({path.stem})"] = latent, numbers
+    latent, numbers = next(iter(models.values()))
+    draw_figures(out, latent, kind, data, config.seed)
+    if len(models) > 1:
+        compared = {name: (one, record["levels"]["images"]) for name, (one, record) in models.items()}
+        figures.plot_compare(out / "compare.png", compared, data.anomaly)
+    if config.page:
+        write_page(out / "latent.html", latent, kind, data.anomaly, f"Latent space of {latent.model}, {root.name}")
+    record = {
+        "data": root.name,
+        "config": {key: getattr(config, key) for key in RECORDED},
+        "sample": sample.record,
+        "distance": "cosine",
+        "embedding": "PCA fitted on the queries, reads and items projected; t-SNE and UMAP fitted jointly on all three",
+        "reported_against": kind,
+        "spill_purity_neighbors": NEIGHBORS,
+        "trustworthiness": {"neighbors": NEIGHBORS, "points": ROWS},
+        "models": {name: one for name, (_, one) in models.items()},
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    write_json(out / "latent.json", record)
+    print(f"{out}: figures, {'latent.html, ' if config.page else ''}latent.json; {record['seconds']:.0f} s")
+    return out

@@ -1,0 +1,118 @@
+"""What the latent map reads: a source of model inputs, and a table that says what each of them is.
+
+Another kind of data (clips of a video) needs one function that returns an :class:`ImageSet`.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mnad.config import DetectorConfig, ImageConfig
+from mnad.data.images import Images
+from mnad.data.layout import read_layout
+from mnad.errors import UserError
+from mnad.training import Source
+
+GROUPS = ("train", "normal", "anomaly")
+
+
+@dataclass
+class ImageSet:
+    """Inputs of a model and what is known about each.
+
+    Attributes:
+        source: N inputs and targets.
+        table: N rows with ``file`` (str), ``set`` (``train``, ``known`` or ``test``) and ``label`` (0 or 1);
+            ``kind`` (str) where kinds are known; ``video`` (str) and ``frame`` (int) for clips.
+        anomaly: what an anomaly is called in figures.
+    """
+
+    source: Source
+    table: pd.DataFrame
+    anomaly: str = "spill"
+
+    def __post_init__(self) -> None:
+        """Add ``group``: one of ``GROUPS``; test normals and training images are told apart."""
+        anomalous = self.table["label"] == 1
+        groups = np.where(anomalous, "anomaly", np.where(self.table["set"] == "train", "train", "normal"))
+        self.table["group"] = groups
+
+
+def read_kinds(root: Path, files: list[str]) -> list[str] | None:
+    """Kind of each of ``files`` (paths inside ``root``) from ``root/kinds.csv``; None where there is no such file.
+
+    A file that is not listed there is of kind ``unknown``.
+
+    Raises:
+        UserError: columns other than ``file`` and ``kind``, or no text.
+    """
+    path = root / "kinds.csv"
+    if not path.is_file():
+        return None
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"file", "kind"} <= set(rows.fieldnames or ()):
+                raise UserError(f"{path}: columns {rows.fieldnames}; file and kind were expected")
+            kinds = {row["file"]: row["kind"] or "unknown" for row in rows}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); a table of file and kind was expected") from error
+    return [kinds.get(name, "unknown") for name in files]
+
+
+def wells(root: Path, config: ImageConfig, layout: str = "auto") -> ImageSet:
+    """The wells of ``root``: training, known spills and test. Nothing is decoded before it is asked for.
+
+    Kinds are those of ``kinds.csv``; without that file, the set and the label.
+
+    Raises:
+        UserError: see :func:`mnad.data.layout.read_layout` and :func:`read_kinds`.
+    """
+    found = read_layout(root, layout)
+    paths = [*found.train, *found.known, *found.test]
+    sets = ["train"] * len(found.train) + ["known"] * len(found.known) + ["test"] * len(found.test)
+    labels = [0] * len(found.train) + [1] * len(found.known) + [int(label) for label in found.labels]
+    table = pd.DataFrame({"file": [p.relative_to(root).as_posix() for p in paths], "set": sets, "label": labels})
+    coarse = {("train", 0): "train", ("known", 1): "known spill", ("test", 0): "test normal", ("test", 1): "test spill"}
+    kinds = read_kinds(root, list(table["file"]))
+    table["kind"] = kinds or [coarse[key] for key in zip(sets, labels, strict=True)]
+    return ImageSet(Images(paths, config.size, memory_gb=0), table)
+
+
+def videos(root: Path, config: DetectorConfig) -> ImageSet:
+    """Every clip of the training and test videos of ``root``, described by its last frame, which is the target.
+
+    Raises:
+        UserError: see :func:`mnad.data.videos.read_videos` and :class:`mnad.data.clips.Clips`.
+    """
+    from mnad.data.clips import Clips, past_frames
+    from mnad.data.videos import read_videos
+
+    found = read_videos(root)
+    folders = [*found.train, *found.test]
+    sets = ["train"] * len(found.train) + ["test"] * len(found.test)
+    labels = [np.zeros(len(video), dtype=np.int64) for video in found.train] + list(found.labels)
+    past = past_frames(config.model.variant)
+    rows = [
+        {"file": video.paths[i].relative_to(root).as_posix(), "set": part, "label": int(truth[i])}
+        | {"video": f"{part} {video.name}", "frame": i}
+        for video, part, truth in zip(folders, sets, labels, strict=True)
+        for i in range(past, len(video))
+    ]
+    return ImageSet(Clips(folders, config.images.size, past, memory_gb=0), pd.DataFrame(rows), "abnormal")
+
+
+def open_images(root: Path, config: DetectorConfig, layout: str = "auto") -> ImageSet:
+    """Videos or wells, by ``layout`` or by the folders of ``root``.
+
+    Raises:
+        UserError: see :func:`videos` and :func:`wells`; a variant that does not fit the data.
+    """
+    if layout == "video" or (layout == "auto" and (root / "training" / "frames").is_dir()):
+        return videos(root, config)
+    if config.model.variant == "pred":
+        raise UserError(f"{root}: photographs; videos were expected by a checkpoint of the prediction variant")
+    return wells(root, config.images, layout)
