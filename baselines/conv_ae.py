@@ -1,10 +1,13 @@
-"""The plain convolutional autoencoder: MNAD's encoder and decoder of the same widths, without the memory."""
+"""The plain convolutional autoencoder: MNAD's encoder and decoder of the same widths, without the memory.
+
+Its prediction variant is the plain U-Net from four frames to the next.
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnad.blocks import Decoder, Encoder
-from mnad.model import Output, check_input
+from mnad.model import PAST_FRAMES, Output, Variant, check_input
 
 
 class ConvAE(nn.Module):
@@ -13,16 +16,18 @@ class ConvAE(nn.Module):
     Args:
         width: channels of the first stage.
         item_dim: channels of the latent map (MNAD's query dimension).
+        variant: ``recon`` or ``pred``, as in :class:`mnad.model.MNAD`.
     """
 
-    def __init__(self, width: int = 64, item_dim: int = 512) -> None:
+    def __init__(self, width: int = 64, item_dim: int = 512, variant: Variant = "recon") -> None:
         super().__init__()
-        self.encoder = Encoder(3, width, item_dim)
-        self.decoder = Decoder(item_dim, width)
+        self.in_channels = 3 * PAST_FRAMES if variant == "pred" else 3
+        self.encoder = Encoder(self.in_channels, width, item_dim)
+        self.decoder = Decoder(item_dim, width, skips=variant == "pred")
 
     def forward(self, x: Tensor) -> Output:
-        """B x 3 x H x W in [-1, 1] -> :class:`mnad.model.Output` with the fields of the memory left None."""
-        check_input(x, 3)
+        """B x in_channels x H x W in [-1, 1] -> :class:`mnad.model.Output`; the memory's fields stay None."""
+        check_input(x, self.in_channels)
         features, skips = self.encoder(x)
         output = self.decoder(features, skips)
         return Output(output.float(), F.normalize(features.float(), dim=1).permute(0, 2, 3, 1), skips)

@@ -44,7 +44,8 @@ class ImageConfig:
     Args:
         height: pixels, divisible by 8.
         width: pixels, divisible by 8.
-        validation_fraction: share of the training normals kept back for statistics and threshold.
+        validation_fraction: share of the training normals (of videos: whole ones) kept back for statistics and
+            threshold.
         memory_gb: largest set of decoded images to keep in memory; larger ones are decoded on the fly.
     """
 
@@ -71,6 +72,8 @@ class OptimConfig:
         precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch; 0 leaves torch's choice.
+        memory_start: where the items start: ``random`` (faithful) or ``kmeans``, cluster centres of the first queries.
+        reseed_dead: after each epoch, move items that were nearest to no query onto queries (faithful: false).
     """
 
     epochs: int = 15
@@ -80,6 +83,8 @@ class OptimConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
     threads: int = 0
+    memory_start: Literal["random", "kmeans"] = "random"
+    reseed_dead: bool = False
 
 
 @dataclass
@@ -106,7 +111,8 @@ class TrainConfig(DetectorConfig):
     """Train, choose the threshold, judge on the test folder.
 
     Args:
-        data: folder of the wells layout; none draws the synthetic wells into ``data/synthetic_wells``.
+        data: folder of photographs or of videos (``mnad.data.layout``, ``mnad.data.videos``); none draws the
+            synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
         out: run folder; none makes ``runs/wells-<date>-<time>``.
         overwrite: empty an existing run folder first.

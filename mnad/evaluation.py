@@ -32,6 +32,8 @@ def evaluate(detector: Detector, layout: Layout, images: Images | None = None) -
     Raises:
         UserError: an uncalibrated detector or no test images.
     """
+    if detector.config.model.variant != "recon":
+        raise UserError("checkpoint: predicts frames of videos; one of the variant recon was expected for photographs")
     if not detector.thresholds:
         raise UserError("checkpoint: has no threshold; one that was calibrated by training was expected")
     if not layout.test:

@@ -1,15 +1,17 @@
 """One run: train each model, calibrate, judge, and leave a folder that tells how."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from mnad.config import DetectorConfig, TrainConfig
 from mnad.data.images import Images, split
-from mnad.data.layout import Layout, read_layout
+from mnad.data.layout import Layout, is_video, read_layout
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -17,7 +19,7 @@ from mnad.evaluation import evaluate
 from mnad.files import open_run_folder, stamped, write_json
 from mnad.provenance import provenance
 from mnad.report import plot_histogram, plot_losses, results_table
-from mnad.training import train
+from mnad.training import Source, train
 
 SYNTHETIC = Path("data/synthetic_wells")
 # Nothing of these touches the trained weights: --resume scores a finished run anew.
@@ -47,8 +49,14 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 
-def train_one(config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images) -> dict:
-    """Train, calibrate and judge one model into ``folder``; returns its metrics by score."""
+def fit_detector(
+    config: TrainConfig, sets: Mapping[str, Source], folder: Path
+) -> tuple[Detector, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Train one model on ``sets`` (``train``, ``validation``, perhaps ``known``), calibrate it, save it to ``folder``.
+
+    Returns:
+        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
+    """
     detector_config = DetectorConfig(**{key: getattr(config, key) for key in DetectorConfig.__annotations__})
     torch.manual_seed(config.seed)
     detector = Detector(detector_config)
@@ -57,6 +65,12 @@ def train_one(config: TrainConfig, layout: Layout, sets: dict[str, Images], fold
     detector.to(config.optim.device)
     calibration = detector.calibrate(sets["validation"], sets.get("known"))
     detector.save(folder / "model.safetensors")
+    return detector, calibration
+
+
+def train_one(config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images) -> dict:
+    """Train, calibrate and judge one model into ``folder``; returns its metrics by score."""
+    detector, calibration = fit_detector(config, sets, folder)
     result = evaluate(detector, layout, test)
     for name, (normal, spill) in calibration.items():
         plot_histogram(folder / f"histogram_{name}.png", normal, spill, detector.thresholds[name], name)
@@ -85,6 +99,12 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    if config.data is not None and is_video(config.data, config.layout):
+        from mnad.video_experiment import run_video_experiment  # it builds on this module
+
+        return run_video_experiment(config)
+    if config.model.variant != "recon":
+        raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
     # Look at everything that can be wrong before anything is written.
     for name in (config.model.name, *config.compare):
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))

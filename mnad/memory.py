@@ -18,7 +18,8 @@ switch                official (default)          paper                         
 ===================== =========================== =============================== ===========================
 
 Ours, in neither (the default leaves it out): ``temperature`` divides the scores before every softmax (1 is the
-faithful value; below 1 sharpens the attention, a remedy for collapse). See also :mod:`mnad.health`.
+faithful value; below 1 sharpens the attention, a remedy for collapse). See also :mod:`mnad.health` and
+:mod:`mnad.remedies`.
 """
 
 from typing import Literal, NamedTuple

@@ -25,6 +25,7 @@ from mnad.errors import UserError
 from mnad.files import atomic_path
 from mnad.health import memory_health
 from mnad.model import Output
+from mnad.remedies import reseed_dead, start_from_queries
 
 STATE = "training.safetensors"
 
@@ -154,6 +155,9 @@ def train(
     log_path.write_text("".join(line + "\n" for line in kept))
     batch_size = min(config.batch_size, len(source))
     steps = len(source) // batch_size  # official: drop_last
+    has_memory = hasattr(model, "memory")
+    if has_memory and config.memory_start == "kmeans" and not done:
+        start_from_queries(model, source, batch_size, seed, device)
     bar = tqdm(total=config.epochs * steps, initial=done * steps, desc=f"train {folder.name}", mininterval=1.0)
     for epoch in range(done, config.epochs):
         model.train()
@@ -161,7 +165,7 @@ def train(
         # Each epoch has its own generator, so a resumed run sees the same order as one that never stopped.
         order = np.random.default_rng([seed, epoch]).permutation(len(source))
         sums: dict[str, float] = {}
-        counts = torch.zeros(len(model.memory.items) if hasattr(model, "memory") else 0, dtype=torch.long)
+        counts = torch.zeros(len(model.memory.items) if has_memory else 0, dtype=torch.long)
         for step in range(steps):
             for group in optimizer.param_groups:
                 progress = (epoch * steps + step) / (config.epochs * steps)
@@ -197,6 +201,8 @@ def train(
         record["images_per_second"] = steps * batch_size / seconds
         if len(counts):
             record |= memory_health(counts, model.memory.items.cpu())
+            if config.reseed_dead and epoch + 1 < config.epochs:  # a new item needs training after it
+                reseed_dead(model.memory, counts.to(device), out.queries.detach().flatten(0, 2))
         if after_epoch is not None:
             after_epoch(model, epoch + 1)
         save_state(state_path, model, optimizer, epoch + 1)

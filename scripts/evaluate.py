@@ -1,16 +1,20 @@
-"""Judge a checkpoint on a test folder: TPR, TNR, AUROC, confusion counts, 95 % Wilson intervals."""
+"""Judge a checkpoint on a test folder: TPR, TNR, AUROC, confusion counts, 95 % Wilson intervals.
 
-from dataclasses import dataclass
+On videos (a folder with testing/frames/, or one .mp4 or .avi file): frame AUC, memory health, score curves.
+"""
+
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnad.cli import run
-from mnad.data.layout import read_layout
+from mnad.data.layout import is_video, read_layout
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import atomic_path, check_replaceable, write_json
 from mnad.report import results_table
+from mnad.video_checkpoint import VideoOptions, evaluate_checkpoint
 
-RESULT, TABLE = '{\n  "score": ', "file,label,score_"  # how the two files begin
+RESULT, TABLE, VIDEO_TABLE = '{\n  "score": ', "file,label,score_", "video,frame,"  # how the files begin
 
 
 @dataclass
@@ -19,11 +23,12 @@ class EvaluateConfig:
 
     Args:
         checkpoint: run folder or .safetensors file.
-        data: folder with test/imgs and test/test_annotation.txt.
+        data: folder with test/imgs and test/test_annotation.txt, folder with testing/frames/, or a video file.
         layout: how it is laid out; auto looks at its folders.
         json: file to write the metrics to; only an earlier result is replaced.
         csv: file to write the score of each image to; only an earlier result is replaced.
         device: auto, cpu or cuda.
+        video: how videos are scored.
     """
 
     checkpoint: Path
@@ -32,14 +37,19 @@ class EvaluateConfig:
     json: Path | None = None
     csv: Path | None = None
     device: str = "auto"
+    video: VideoOptions = field(default_factory=VideoOptions)
 
 
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
-    for path, mark in ((config.json, RESULT), (config.csv, TABLE)):
+    video = is_video(config.data, config.layout)
+    for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
             check_replaceable(path, mark)
     detector = Detector.load(config.checkpoint).to(config.device)
+    if video:
+        evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
+        return
     result = evaluate(detector, read_layout(config.data, config.layout, train=False))
     name = detector.config.model.name
     print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))

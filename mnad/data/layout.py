@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mnad.data.images import list_images
+from mnad.data.videos import VIDEO_SUFFIXES
 from mnad.errors import UserError
 
 
@@ -84,17 +85,29 @@ def read_wells(root: Path, train: bool = True, test: bool = True) -> Layout:
 LAYOUTS = {"wells": read_wells}
 
 
+def is_video(root: Path, name: str = "auto") -> bool:
+    """Whether ``root`` is to be read as videos (:mod:`mnad.data.videos`) and not as photographs."""
+    return name == "video" or (name == "auto" and detect_layout(root) == "video")
+
+
 def detect_layout(root: Path) -> str:
-    """Name of the layout that ``root`` has, from its folders.
+    """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
 
     Raises:
         UserError: the folder is missing or fits no layout.
     """
+    if root.suffix.lower() in VIDEO_SUFFIXES and not root.is_dir():
+        return "video"
     if not root.is_dir():
         raise UserError(f"{root}: missing; a folder of images was expected")
     if (root / "train").is_dir() or (root / "test" / "imgs").is_dir():
         return "wells"
-    raise UserError(f"{root}: fits no known layout; train/ and test/imgs/ (wells) were expected")
+    if (root / "training" / "frames").is_dir() or (root / "testing" / "frames").is_dir():
+        return "video"
+    raise UserError(
+        f"{root}: fits no known layout; train/ and test/imgs/ (wells) or training/frames/ and testing/frames/ (video) "
+        "were expected"
+    )
 
 
 def read_layout(root: Path, name: str = "auto", train: bool = True, test: bool = True) -> Layout:
@@ -104,5 +117,5 @@ def read_layout(root: Path, name: str = "auto", train: bool = True, test: bool =
         UserError: unknown name, or anything the layout's reader refuses.
     """
     if name != "auto" and name not in LAYOUTS:
-        raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} was expected")
+        raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
     return LAYOUTS[detect_layout(root) if name == "auto" else name](root, train, test)

@@ -1,0 +1,165 @@
+"""Videos as folders of frames or as files, and the layout of a video dataset.
+
+The layout (that of the official code)::
+
+    DIR/training/frames/VIDEO/*.jpg   normal videos, one folder each (jpg, png, bmp, tif; grey or colour)
+    DIR/testing/frames/VIDEO/*.jpg
+    DIR/frame_labels_NAME.npy         1 x N or N, the test videos one after the other; 1 = abnormal
+    DIR/testing/labels/VIDEO.npy      or, instead: one file for each video (also ``testing/test_frame_mask``)
+
+Names are in natural order: ``frame2`` comes before ``frame10``.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mnad.data.images import list_images, read_image, resize, to_rgb8
+from mnad.errors import UserError
+
+VIDEO_SUFFIXES = (".mp4", ".avi")
+LABEL_FOLDERS = ("testing/labels", "testing/test_frame_mask")  # the second is ShanghaiTech's
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key of a file name that compares runs of digits as numbers."""
+    parts = re.findall(r"(\d+)|(\D+)", path.name)
+    return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts]
+
+
+@dataclass(frozen=True)
+class FrameFolder:
+    """A video stored as one image file per frame."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def frames(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """Frames in order, H x W x 3 uint8 RGB of ``size``; one at a time is decoded.
+
+        Raises:
+            UserError: see :func:`mnad.data.images.read_image`.
+        """
+        return (resize(read_image(path), size) for path in self.paths)
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video in one .mp4 or .avi file, decoded by OpenCV."""
+
+    name: str
+    path: Path
+
+    def frames(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """Frames in order, H x W x 3 uint8 RGB of ``size``; one at a time is decoded.
+
+        Raises:
+            UserError: missing, or not a single frame can be decoded.
+        """
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: missing; a video file ({', '.join(VIDEO_SUFFIXES)}) was expected")
+        capture = cv2.VideoCapture(str(self.path))
+        count = 0
+        try:
+            while True:
+                more, image = capture.read()
+                if not more:
+                    break
+                count += 1
+                yield resize(to_rgb8(image, self.path), size)
+        finally:
+            capture.release()
+        if count == 0:
+            raise UserError(f"{self.path}: no frame can be decoded; a readable .mp4 or .avi video was expected")
+
+
+@dataclass
+class VideoLayout:
+    """Videos by role. ``labels`` has one array of 0 and 1 for each test video, or None for a file without labels."""
+
+    train: list[FrameFolder] = field(default_factory=list)
+    test: list[FrameFolder] | list[VideoFile] = field(default_factory=list)
+    labels: list[np.ndarray] | None = None
+
+
+def list_videos(folder: Path) -> list[FrameFolder]:
+    """Videos of ``folder``, one for each subfolder, in natural order; their frames too.
+
+    Raises:
+        UserError: the folder is missing, has no subfolders, or one of them holds no image.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: missing; a folder with one folder of frames for each video was expected")
+    folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=natural_key)
+    if not folders:
+        raise UserError(f"{folder}: holds no folder; one folder of frames for each video was expected")
+    return [FrameFolder(p.name, tuple(sorted(list_images(p), key=natural_key))) for p in folders]
+
+
+def read_label_file(path: Path, count: int) -> np.ndarray:
+    """``count`` labels (int64, 0 or 1) from a .npy file of shape N or 1 x N.
+
+    Raises:
+        UserError: missing, no .npy of numbers, another length, or a value that is not 0 or 1.
+    """
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: missing; frame labels (0 or 1, {count} values) were expected") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: is not a .npy array; frame labels (0 or 1, {count} values) were expected") from error
+    if not isinstance(labels, np.ndarray) or labels.size != max(labels.shape, default=0):
+        raise UserError(f"{path}: shape {getattr(labels, 'shape', None)}; 1 x {count} labels were expected")
+    labels = labels.reshape(-1)
+    if len(labels) != count:
+        raise UserError(f"{path}: {len(labels)} labels; {count} were expected, one for each test frame")
+    if not np.isin(labels, (0, 1)).all():
+        raise UserError(f"{path}: holds other values than 0 and 1; 0 (normal) or 1 (abnormal) was expected")
+    return labels.astype(np.int64)
+
+
+def read_labels(root: Path, videos: list[FrameFolder]) -> list[np.ndarray]:
+    """Labels of each of the test ``videos`` of ``root``, from one file or from one file for each video.
+
+    Raises:
+        UserError: none or several label files, or see :func:`read_label_file`.
+    """
+    for name in LABEL_FOLDERS:
+        if (root / name).is_dir():
+            return [read_label_file(root / name / f"{video.name}.npy", len(video)) for video in videos]
+    files = sorted(root.glob("*.npy"))
+    total = sum(len(video) for video in videos)
+    if len(files) != 1:
+        found = "no .npy file" if not files else f"{len(files)} .npy files ({', '.join(f.name for f in files)})"
+        raise UserError(
+            f"{root}: {found}; one file of frame labels (frame_labels_NAME.npy, 1 x {total}) or testing/labels/ with "
+            "one .npy file for each video was expected"
+        )
+    ends = np.cumsum([len(video) for video in videos])
+    return np.split(read_label_file(files[0], total), ends[:-1])
+
+
+def read_videos(root: Path, train: bool = True, test: bool = True) -> VideoLayout:
+    """The video layout of ``root``, or one video file without labels; only the roles asked for need to exist.
+
+    Raises:
+        UserError: see :func:`list_videos` and :func:`read_labels`; a single file where training videos are needed.
+    """
+    if root.suffix.lower() in VIDEO_SUFFIXES:
+        if train:
+            raise UserError(f"{root}: is one video; a folder with training/frames/ was expected to train on")
+        return VideoLayout(test=[VideoFile(root.stem, root)])
+    layout = VideoLayout()
+    if train:
+        layout.train = list_videos(root / "training" / "frames")
+    if test:
+        layout.test = list_videos(root / "testing" / "frames")
+        layout.labels = read_labels(root, layout.test)
+    return layout

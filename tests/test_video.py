@@ -1,0 +1,257 @@
+"""Scoring videos: terms, test-time update, flat memory, the paper's score, maps and metrics."""
+
+import math
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from video_data import SIZE, walk, write_dataset
+
+from mnad.config import DetectorConfig, ImageConfig, ModelConfig
+from mnad.data.clips import Clips
+from mnad.data.videos import read_videos
+from mnad.detector import Detector
+from mnad.errors import UserError
+from mnad.scores import Score, mnad_score
+from mnad.video import frame_map, kept_items, paper_scores, regular_score, score_video
+from mnad.video_evaluation import evaluate_videos, frame_metrics
+from mnad.video_report import plot_curves, runs_of_ones
+
+VARIANTS = ("recon", "pred")
+
+
+def build(variant: str = "pred", name: str = "mnad") -> Detector:
+    torch.manual_seed(0)
+    return Detector(
+        DetectorConfig(
+            model=ModelConfig(name=name, variant=variant, width=2, items=3, item_dim=4),
+            images=ImageConfig(height=SIZE[0], width=SIZE[1]),
+            scores={"mnad": mnad_score(0.6)},
+            primary="mnad",
+        )
+    )
+
+
+def rgb(count: int = 9, speed: float = 1, seed: int = 0) -> list[np.ndarray]:
+    return [np.repeat(frame[..., None], 3, axis=2) for frame in walk(count, speed, seed)]
+
+
+def test_regular_score_by_loops() -> None:
+    rng = np.random.default_rng(0)
+    output, target = rng.uniform(-1, 1, (2, 2, 3, 2, 2))
+    found = regular_score(torch.from_numpy(output), torch.from_numpy(target))
+    for b in range(2):
+        errors = [((o - t) / 2) ** 2 for o, t in zip(output[b].flat, target[b].flat, strict=True)]
+        weights = [1 - math.exp(-e) for e in errors]
+        expected = sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights)
+        assert found[b].item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_frame_by_frame_equals_batches(tmp_path: Path, variant: str) -> None:
+    """The streaming window and the training source must see the same clips."""
+    detector = build(variant)
+    video = read_videos(write_dataset(tmp_path / "d")).test[1]
+    terms = score_video(detector, video.name, video.frames(SIZE))
+    past = 4 if variant == "pred" else 0
+    assert terms.first == past and len(terms.regular) == len(video) - past
+    batch = detector.raw_terms(Clips([video], SIZE, past))
+    np.testing.assert_allclose(terms.raw["mnad"], batch["mnad"], rtol=1e-5)
+    assert not terms.updated.any() and terms.counts.sum() == len(terms.regular) * 2 * 3
+
+
+def test_update_follows_gamma() -> None:
+    """Each frame below gamma changes the items, after it was scored and before the next one."""
+    detector, frames = build("recon"), rgb(6)
+    trained = detector.model.memory.items.clone()
+    plain = score_video(detector, "v", frames)
+    gamma = float(np.median(plain.regular))
+    expected, changed = [], []
+    with torch.no_grad():
+        for frame in frames:  # the obvious way, on the images themselves
+            x = torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1
+            out = detector.model(x)
+            expected.append(out.distance.mean().item())
+            changed.append(regular_score(out.output, x).item() < gamma)
+            if changed[-1]:
+                q = out.queries.reshape(-1, 4)
+                detector.model.memory.items.copy_(detector.model.memory.updated(q, q @ detector.model.memory.items.T))
+    after = detector.model.memory.items.clone()
+    assert 0 < sum(changed) < len(changed) and not torch.equal(after, trained)
+    detector.model.memory.update(trained)
+    terms = score_video(detector, "v", frames, gamma)
+    assert terms.updated.tolist() == changed
+    np.testing.assert_allclose(terms.raw["mnad"][:, 1], expected, rtol=1e-5)
+    torch.testing.assert_close(detector.model.memory.items, after)
+    assert not np.allclose(terms.raw["mnad"][:, 1], plain.raw["mnad"][:, 1])
+
+
+def test_trained_items_come_back(tmp_path: Path) -> None:
+    detector = build()
+    trained = detector.model.memory.items.clone()
+    layout = read_videos(write_dataset(tmp_path / "d"))
+    result = evaluate_videos(detector, layout.test, layout.labels, gamma=10.0)
+    assert result.updates == len(result.frame) == 3 * 5
+    assert torch.equal(detector.model.memory.items, trained)
+    with pytest.raises(RuntimeError), kept_items(detector.model):
+        detector.model.memory.items.zero_()
+        raise RuntimeError
+    assert torch.equal(detector.model.memory.items, trained)
+
+
+def test_too_short_a_video() -> None:
+    with pytest.raises(UserError, match="v: 4 frames; at least 5 were expected"):
+        score_video(build("pred"), "v", rgb(4))
+
+
+class Watched(np.ndarray):
+    """An array that can be counted."""
+
+
+def test_no_frame_is_kept() -> None:
+    """However long the video: never more decoded frames alive than one clip and the frame that is being read."""
+    references: list[weakref.ref] = []
+    most = 0
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal most
+        for frame in rgb(40):
+            watched = frame.copy().view(Watched)
+            references.append(weakref.ref(watched))
+            most = max(most, sum(reference() is not None for reference in references))
+            yield watched
+            del watched
+
+    score_video(build("pred"), "v", frames(), gamma=10.0)
+    assert len(references) == 40 and most <= 6
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.parametrize("gamma", [None, 10.0])
+def test_process_memory_stays_flat(gamma: float | None) -> None:
+    """400 frames more: one kept clip a frame would be 400 * 12 * 16 * 24 * 4 bytes = 7 MB, its skip maps 14 MB more."""
+    detector, some = build("pred"), rgb(20)
+
+    def frames(count: int) -> Iterator[np.ndarray]:
+        return (some[i % 20] for i in range(count))
+
+    score_video(detector, "warm-up", frames(100), gamma)
+    before = resident_bytes()
+    score_video(detector, "v", frames(400), gamma)
+    assert resident_bytes() - before < 4e6
+
+
+# The score of the paper -------------------------------------------------------------------------------------------
+
+
+def test_paper_score_is_the_weighted_sum_of_min_max_terms() -> None:
+    raw = np.random.default_rng(0).normal(size=(20, 2))
+    score = Score(mnad_score(0.6))
+    scaled = (raw - raw.min(axis=0)) / np.ptp(raw, axis=0)
+    np.testing.assert_allclose(paper_scores(score, raw), 0.6 * scaled[:, 0] + 0.4 * scaled[:, 1])
+    assert score.low.tolist() == [0, 0] and score.high.tolist() == [1, 1]  # the fitted statistics are not touched
+
+
+def test_equal_terms_do_not_divide_by_zero() -> None:
+    raw = np.array([[1.0, 3.0], [2.0, 3.0]])
+    np.testing.assert_allclose(paper_scores(Score(mnad_score(0.6)), raw), [0, 0.6])
+
+
+# Maps -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_frame_map_is_the_error_of_that_frame(variant: str) -> None:
+    detector, frames = build(variant), rgb(8)
+    first = 4 if variant == "pred" else 0
+    terms = score_video(detector, "v", frames)
+    for index in (first, 7):
+        values = frame_map(detector, iter(frames), index)
+        assert values.shape == SIZE and values.dtype == np.float32
+        assert 10 * np.log10(values.mean()) == pytest.approx(terms.raw["mnad"][index - first, 0], rel=1e-4)
+    for index in (first - 1, 8):
+        with pytest.raises(UserError, match=f"v, frame {index}: has no map; a frame from {first} to"):
+            frame_map(detector, iter(frames), index, "v")
+
+
+# Metrics ----------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_by_hand() -> None:
+    """Video a: the abnormal frame is above one of two normal ones. Video b has no abnormal frame."""
+    frame = pd.DataFrame(
+        {
+            "video": ["a", "a", "a", "b", "b"],
+            "label": [0, 0, 1, 0, 0],
+            "score_mnad": [0.1, 0.9, 0.5, 0.2, 0.7],
+        }
+    )
+    metrics = frame_metrics(build(), frame)["mnad"]
+    assert metrics["auroc_videos"] == {"a": 0.5, "b": None}
+    assert metrics["auroc_video_mean"] == 0.5
+    assert metrics["auroc"] == 0.5  # the abnormal 0.5 beats 0.1 and 0.2 of the four normals
+    assert (metrics["n_abnormal"], metrics["n_normal"]) == (1, 4)
+    assert "online" not in metrics  # not calibrated
+
+
+def test_prediction_drops_the_first_four_labels(tmp_path: Path) -> None:
+    layout = read_videos(write_dataset(tmp_path / "d"))
+    result = evaluate_videos(build("pred"), layout.test, layout.labels, None)
+    second = result.frame[result.frame["video"] == "02"]
+    assert second["frame"].tolist() == [4, 5, 6, 7, 8] and second["label"].tolist() == [0, 0, 1, 1, 1]
+    assert set(result.health) >= {"usage_entropy", "perplexity", "dead_items", "item_similarity_max"}
+    whole = evaluate_videos(build("recon"), layout.test, layout.labels, None).frame
+    assert whole[whole["video"] == "02"]["label"].tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_models_without_a_memory_are_scored_by_psnr(tmp_path: Path) -> None:
+    layout = read_videos(write_dataset(tmp_path / "d"))
+    result = evaluate_videos(build("pred", "conv_ae"), layout.test, None, gamma=10.0)
+    assert result.updates == 0 and result.health == {} and result.metrics == {}
+    assert "mnad_psnr" in result.frame and "mnad_feature_distance" not in result.frame and "label" not in result.frame
+
+
+def test_score_carries_over_to_calibrated_detectors(tmp_path: Path) -> None:
+    """With statistics of validation videos the online score needs no other test frame."""
+    layout = read_videos(write_dataset(tmp_path / "d"))
+    detector = build("pred")
+    detector.calibrate(Clips(layout.train, SIZE), None)
+    both = evaluate_videos(detector, layout.test, layout.labels, None)
+    alone = evaluate_videos(detector, layout.test[1:2], layout.labels[1:2], None).frame
+    rows = both.frame[both.frame["video"] == "02"]
+    np.testing.assert_allclose(rows["online_mnad"], alone["online_mnad"])
+    verdict = (alone["online_mnad"] >= detector.thresholds["mnad"].value).astype(int)
+    assert alone["verdict_mnad"].tolist() == verdict.tolist()
+    assert both.metrics["mnad"]["online"]["n_spill"] == 3 + 5
+
+
+# Figures ----------------------------------------------------------------------------------------------------------
+
+
+def test_runs_of_ones() -> None:
+    assert runs_of_ones(np.array([1, 1, 0, 1, 0, 0, 1])) == [(0, 2), (3, 4), (6, 7)]
+    assert runs_of_ones(np.zeros(3, dtype=int)) == []
+
+
+def test_plot_curves(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"video": ["a"] * 3 + ["b"] * 3, "frame": [0, 1, 2] * 2, "score_mnad": [0, 1, 0.5] * 2})
+    paths = plot_curves(tmp_path / "c.png", frame.assign(label=[0, 1, 1, 0, 0, 0]), "score_mnad", ("png", "pdf"))
+    assert [p.suffix for p in paths] == [".png", ".pdf"] and all(p.stat().st_size > 1000 for p in paths)
+    plot_curves(tmp_path / "unlabelled.png", frame, "score_mnad")
+    with pytest.raises(UserError, match="no column score_other"):
+        plot_curves(tmp_path / "x.png", frame, "score_other")
+
+
+def test_detector_refuses_sizes_that_the_encoder_cannot_halve() -> None:
+    config = build().config
+    config.images.height = 12
+    with pytest.raises(UserError, match=r"images\.height: 12; a positive multiple of 8 was expected"):
+        Detector(config)

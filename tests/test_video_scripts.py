@@ -1,0 +1,202 @@
+"""The scripts on tiny videos, end to end: train, evaluate (folder and file), import an official checkpoint, plot."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import save_file
+from test_parity import small_official
+from torch import nn
+from video_data import walk, write_avi, write_dataset
+
+from mnad.cli import parse
+from mnad.config import TrainConfig
+from mnad.detector import Detector
+from mnad.experiment import run_experiment
+
+SMALL = {"model.width": 2, "model.item_dim": 4, "model.items": 3, "images.height": 16, "images.width": 24}
+TINY = [f"--config={ROOT}/configs/ped2_pred.yaml", *(f"--{key}={value}" for key, value in SMALL.items())]
+TINY += ["--optim.epochs=1", "--optim.device=cpu", "--optim.threads=1"]
+Script = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("video") / "data")
+
+
+@pytest.fixture(scope="module")
+def run_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    argv = [*TINY, "--data", data, "--out", tmp_path_factory.mktemp("runs") / "pred", "--compare", "[conv_ae]"]
+    return run_experiment(parse(TrainConfig, list(map(str, argv))))
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_train_leaves_a_run_folder(run_folder: Path) -> None:
+    names = {path.name for path in run_folder.iterdir()}
+    assert names >= {"model.safetensors", "config.json", "provenance.json", "table.txt", "loss.png", "curves.png"}
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    assert set(metrics["test"]) == {"with test-time update", "no test-time update"}
+    result = metrics["test"]["no test-time update"]
+    assert 0 <= result["scores"]["mnad"]["auroc"] <= 1 and result["memory_updates"] == 0
+    assert result["memory"]["perplexity"] <= 3
+    assert metrics["thresholds"]["mnad"]["rule"] == "normal_quantile"
+    plain = json.loads((run_folder / "conv_ae" / "metrics.json").read_text())
+    assert set(plain["test"]) == {"no test-time update"} and plain["test"]["no test-time update"]["memory"] == {}
+    assert "conv_ae, no test-time update" in (run_folder / "table.txt").read_text()
+    detector = Detector.load(run_folder)
+    assert detector.config.model.variant == "pred" and detector.thresholds
+
+
+def test_reconstruction_trains_too(script: Script, data: Path, tmp_path: Path) -> None:
+    argv = [word.replace("ped2_pred", "ped2_recon") for word in TINY]
+    assert script("train_mnad", *argv, "--data", data, "--out", tmp_path / "recon") == 0
+    table = pd.read_csv(tmp_path / "recon" / "scores_no_test-time_update.csv")
+    assert len(table) == 27 and table["frame"].min() == 0
+
+
+def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Path, data: Path, tmp_path: Path) -> None:
+    for update, name in (("true", "with test-time update"), ("false", "no test-time update")):
+        path, table = tmp_path / f"{update}.json", tmp_path / f"{update}.csv"
+        figure = tmp_path / f"{update}.png"
+        argv = ["--json", path, "--csv", table, f"--video.update={update}", f"--video.figure={figure}", "--device=cpu"]
+        assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 0
+        expected = json.loads((run_folder / "metrics.json").read_text())["test"][name]
+        found = json.loads(path.read_text())
+        assert found["auroc"] == expected["scores"]["mnad"]["auroc"] and found["memory"] == expected["memory"]
+        stored = pd.read_csv(run_folder / f"scores_{name.replace(' ', '_')}.csv")
+        pd.testing.assert_frame_equal(pd.read_csv(table), stored)
+        assert figure.stat().st_size > 1000
+
+
+def test_gamma_and_maps(
+    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ("--checkpoint", run_folder, "--data", data, "--device=cpu")
+    folder = tmp_path / "maps"
+    maps = ["--video.maps=['02:5','03:8']", f"--video.maps_folder={folder}"]
+    assert script("evaluate", *base, "--video.gamma=10", *maps) == 0
+    assert "test-time update: 15 of 15 frames" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == ["02_5.npy", "02_5.png", "03_8.npy", "03_8.png"]
+    assert np.load(folder / "02_5.npy").shape == (16, 24)
+    assert script("evaluate", *base, *maps) == 2
+    assert "02_5.npy: exists already" in error_line(capsys)
+    assert script("evaluate", *base, "--video.maps=['02:99']") == 2
+    assert "frame 99: has no map; a frame from 4 to 8" in error_line(capsys)
+    assert script("evaluate", *base, "--video.maps=['7:5']") == 2
+    assert "VIDEO:FRAME with VIDEO of 01, 02, 03" in error_line(capsys)
+    assert script("evaluate", *base, "--video.gamma=0") == 2
+    assert "video.gamma: 0.0; a number above 0" in error_line(capsys)
+
+
+def test_evaluate_a_video_file(
+    script: Script,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_avi(tmp_path / "street.avi", walk(12, 1, 5))
+    assert script("evaluate", "--checkpoint", run_folder, "--data", path, "--device=cpu") == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    table = pd.read_csv(folder / "scores.csv")
+    assert table["frame"].tolist() == list(range(4, 12)) and "label" not in table
+    assert (folder / "curves.png").stat().st_size > 1000
+    assert "AUC" not in capsys.readouterr().out
+    assert script("train_mnad", *TINY, "--data", path, "--out=x") == 2
+    assert "is one video; a folder with training/frames/" in error_line(capsys)
+    assert not Path("x").exists()
+
+
+def test_nothing_of_the_users_is_replaced(
+    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("letters")
+    for option in ("--json", "--csv", "--video.figure"):
+        assert script("evaluate", "--checkpoint", run_folder, "--data", data, option, mine) == 2
+        assert "mine: exists already" in error_line(capsys)
+    assert mine.read_text() == "letters"
+
+
+def test_plot_from_stored_scores(
+    script: Script, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = run_folder / "scores_no_test-time_update.csv"
+    assert script("plot_video_scores", "--scores", table, "--out", tmp_path / "figures" / "curves.png") == 0
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"curves.png", "curves.pdf"}
+    assert script("plot_video_scores", "--scores", tmp_path / "none.csv", "--out", tmp_path / "c.png") == 2
+    assert "none.csv: cannot be read" in error_line(capsys)
+
+
+def test_prediction_needs_videos(
+    script: Script, run_folder: Path, tiny_wells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script("train_mnad", *TINY, "--data", tiny_wells, "--out", tmp_path / "x") == 2
+    assert "model.variant: pred; recon was expected for photographs" in error_line(capsys)
+    assert script("evaluate", "--checkpoint", run_folder, "--data", tiny_wells) == 2
+    assert "predicts frames of videos; one of the variant recon was expected" in error_line(capsys)
+
+
+# Official checkpoints ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+def test_import_and_evaluate(
+    script: Script, kind: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, items = small_official("pred")
+    if kind == "torch":
+        paths = tmp_path / "state.pth", tmp_path / "keys.pt"
+        torch.save(weights, paths[0])
+        torch.save(items, paths[1])
+    else:
+        paths = tmp_path / "state.safetensors", tmp_path / "keys.safetensors"
+        save_file({name: value.contiguous() for name, value in weights.items()}, paths[0])
+        save_file({"keys": items}, paths[1])
+    out = tmp_path / "imported.safetensors"
+    argv = ("--weights", paths[0], "--items", paths[1], "--out", out, "--height=16", "--width=24")
+    assert script("import_official", *argv) == 0
+    detector = Detector.load(out)
+    assert torch.equal(detector.model.memory.items, items) and not detector.thresholds
+    assert detector.config.scores["mnad"].terms[0].weight == 0.6
+    assert torch.equal(detector.model.encoder.stage1[0].weight, weights["encoder.moduleConv1.0.weight"])
+    # without a threshold a video has its AUC, but no verdicts
+    assert script("evaluate", "--checkpoint", out, "--data", data, "--csv", tmp_path / "s.csv", "--device=cpu") == 0
+    assert "verdict_mnad" not in pd.read_csv(tmp_path / "s.csv")
+    capsys.readouterr()
+    assert script("import_official", *argv) == 2
+    assert "imported.safetensors: exists already" in error_line(capsys)
+
+
+def test_import_refuses_pickles_and_mixed_up_files(
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, items = small_official("recon")
+    state, keys, module, out = (tmp_path / name for name in ("state.pth", "keys.pt", "model.pth", "o.safetensors"))
+    torch.save(weights, state)
+    torch.save(items, keys)
+    torch.save(nn.Linear(2, 2), module)
+    (tmp_path / "cut.pth").write_bytes(state.read_bytes()[:500])
+    for chosen, memory, message in (
+        (module, keys, "model.pth: holds more than tensors (a pickled module?); a state dict was expected"),
+        (keys, keys, "keys.pt: is no state dict; parameter names and tensors were expected"),
+        (state, state, "state.pth: holds"),
+        (tmp_path / "cut.pth", keys, "cut.pth: cannot be read; a torch file or .safetensors was expected"),
+        (tmp_path / "none.pth", keys, "none.pth: missing"),
+    ):
+        argv = ("--weights", chosen, "--items", memory, "--out", out, "--variant=recon", "--height=16", "--width=24")
+        assert script("import_official", *argv) == 2
+        assert message in error_line(capsys)
+        assert not out.exists()
