@@ -12,6 +12,8 @@ from mnad.errors import UserError
 MODELS = {
     "mnad": "mnad.model:MNAD",
     "conv_ae": "baselines.conv_ae:ConvAE",
+    "vae": "baselines.vae:VAE",
+    "memae": "baselines.memae:MemAE",
 }
 
 
@@ -23,7 +25,7 @@ def build_model(config: ModelConfig) -> nn.Module:
     """
     if config.name not in MODELS:
         raise UserError(f"model.name: {config.name!r}; one of {', '.join(MODELS)} was expected")
-    for key in ("width", "items", "item_dim"):
+    for key in ("width", "items", "item_dim", "memae_items"):
         if getattr(config, key) < 1:
             raise UserError(f"model.{key}: {getattr(config, key)}; at least 1 was expected")
     if config.temperature <= 0:

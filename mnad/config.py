@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mnad.data.options import LayoutOptions
 from mnad.memory import Reduction, UpdateNormaliser
 from mnad.model import Variant
 from mnad.scores import ScoreConfig, mnad_score, wells_score
 from mnad.threshold import ThresholdConfig
+
+# The official weights of MNAD's terms; ``kl`` of the VAE: see baselines/vae.py; ``entropy`` of MemAE: its paper.
+LOSS_WEIGHTS = {"compactness": 0.01, "separateness": 0.01, "kl": 0.02, "entropy": 0.0002}
 
 
 @dataclass
@@ -24,6 +28,7 @@ class ModelConfig:
         detach_attention: official True, paper False.
         update_normaliser: official ``all``, paper ``assigned``.
         reduction: of the memory losses; official ``mean``, paper ``sum``.
+        memae_items: items of MemAE, a baseline; its paper has 100 (digits) to 2000 (video).
     """
 
     name: str = "mnad"
@@ -35,6 +40,7 @@ class ModelConfig:
     detach_attention: bool = True
     update_normaliser: UpdateNormaliser = "all"
     reduction: Reduction = "mean"
+    memae_items: int = 500
 
 
 @dataclass
@@ -68,7 +74,7 @@ class OptimConfig:
         epochs: passes over the training images.
         batch_size: images; the memory update is a softmax over all queries of a batch, so it matters.
         learning_rate: Adam's, cosine to 0 over all steps (official 2e-4 at batch 4; paper 2e-5 for reconstruction).
-        loss_weights: weight of every loss term besides the pixel error.
+        loss_weights: weight of every loss term besides the pixel error; of a term that is not named: 0.
         precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch; 0 leaves torch's choice.
@@ -79,7 +85,7 @@ class OptimConfig:
     epochs: int = 15
     batch_size: int = 16
     learning_rate: float = 1e-3
-    loss_weights: dict[str, float] = field(default_factory=lambda: {"compactness": 0.01, "separateness": 0.01})
+    loss_weights: dict[str, float] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
     threads: int = 0
@@ -114,6 +120,7 @@ class TrainConfig(DetectorConfig):
         data: folder of photographs or of videos (``mnad.data.layout``, ``mnad.data.videos``); none draws the
             synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
+        layout_options: names and shares of the layouts that need some.
         out: run folder; none makes ``runs/wells-<date>-<time>``.
         overwrite: empty an existing run folder first.
         resume: go on in an existing run folder.
@@ -129,6 +136,7 @@ class TrainConfig(DetectorConfig):
 
     data: Path | None = None
     layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
     out: Path | None = None
     overwrite: bool = False
     resume: bool = False

@@ -10,8 +10,10 @@ import pandas as pd
 import torch
 
 from mnad.config import DetectorConfig, TrainConfig
+from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
 from mnad.data.layout import Layout, is_video, read_layout
+from mnad.data.split_file import write_split
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -31,8 +33,8 @@ def plain(config: object) -> dict[str, object]:
     return json.loads(json.dumps(asdict(config), default=str))
 
 
-def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """A resumed run must be the same training; what is judged afterwards may change (``FREE_TO_CHANGE``).
+def check_same_run(folder: Path, config: object, free: tuple[str, ...] = FREE_TO_CHANGE) -> None:
+    """A resumed run must be the same training; only the keys in ``free`` may change.
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
@@ -45,7 +47,7 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
     for key, value in plain(config).items():
-        if key not in FREE_TO_CHANGE and stored.get(key) != value:
+        if key not in free and stored.get(key) != value:
             raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
 
 
@@ -99,7 +101,7 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
-    if config.data is not None and is_video(config.data, config.layout):
+    if config.data is not None and is_video(config.data, config.layout, config.layout_options):
         from mnad.video_experiment import run_video_experiment  # it builds on this module
 
         return run_video_experiment(config)
@@ -109,7 +111,8 @@ def run_experiment(config: TrainConfig) -> Path:
     for name in (config.model.name, *config.compare):
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    layout = read_layout(root, config.layout)
+    layout = read_layout(root, config.layout, options=config.layout_options)
+    findings = check_layout(layout, config.layout_options.allow_mixed)
     size, memory = config.images.size, config.images.memory_gb
     normals = Images(layout.train, size, memory, "train")
     held_in, held_out = split(len(normals), config.images.validation_fraction, config.seed)
@@ -122,7 +125,8 @@ def run_experiment(config: TrainConfig) -> Path:
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
-    write_json(folder / "provenance.json", provenance())
+    write_json(folder / "provenance.json", provenance() | findings)
+    write_split(folder / "split.json", layout, root)
     results = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mnad.cli import run
 from mnad.data.layout import is_video, read_layout
+from mnad.data.options import LayoutOptions
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import atomic_path, check_replaceable, write_json
@@ -25,6 +26,7 @@ class EvaluateConfig:
         checkpoint: run folder or .safetensors file.
         data: folder with test/imgs and test/test_annotation.txt, folder with testing/frames/, or a video file.
         layout: how it is laid out; auto looks at its folders.
+        layout_options: names and shares of the layouts that need some.
         json: file to write the metrics to; only an earlier result is replaced.
         csv: file to write the score of each image to; only an earlier result is replaced.
         device: auto, cpu or cuda.
@@ -34,6 +36,7 @@ class EvaluateConfig:
     checkpoint: Path
     data: Path
     layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
     json: Path | None = None
     csv: Path | None = None
     device: str = "auto"
@@ -42,7 +45,7 @@ class EvaluateConfig:
 
 def main(config: EvaluateConfig) -> None:
     """Load, score, print, save."""
-    video = is_video(config.data, config.layout)
+    video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
             check_replaceable(path, mark)
@@ -50,7 +53,8 @@ def main(config: EvaluateConfig) -> None:
     if video:
         evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
         return
-    result = evaluate(detector, read_layout(config.data, config.layout, train=False))
+    layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
+    result = evaluate(detector, layout)
     name = detector.config.model.name
     print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))
     verdict = detector.thresholds[detector.primary]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mnad.data.hdf5 import is_member, member
 from mnad.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -51,11 +52,14 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode one file to H x W x 3 uint8 RGB.
+    """Decode one file, or one image inside an HDF5 file, to H x W x 3 uint8 RGB.
 
     Raises:
         UserError: missing, unreadable, empty or not an image.
     """
+    if is_member(path):
+        pixels = member(path)
+        return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:

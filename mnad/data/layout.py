@@ -8,12 +8,14 @@ The wells layout::
     DIR/test/test_annotation.txt  lines "name label", 1 = spill, CRLF or LF
 """
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mnad.data.images import list_images
+from mnad.data.options import LayoutOptions
 from mnad.data.videos import VIDEO_SUFFIXES
 from mnad.errors import UserError
 
@@ -26,6 +28,7 @@ class Layout:
     known: list[Path] = field(default_factory=list)  # known anomalies, for the threshold only
     test: list[Path] = field(default_factory=list)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of `test`, 1 = anomaly
+    masks: dict[Path, Path] = field(default_factory=dict)  # test anomaly -> its mask; empty without masks
 
 
 def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
@@ -64,8 +67,8 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
     return [present[name] for name in labels], np.array(list(labels.values()), dtype=np.int64)
 
 
-def read_wells(root: Path, train: bool = True, test: bool = True) -> Layout:
-    """The wells layout of ``root``; only the roles that are asked for need to exist.
+def read_wells(root: Path, train: bool = True, test: bool = True, options: LayoutOptions | None = None) -> Layout:
+    """The wells layout of ``root``; only the roles that are asked for need to exist. It knows no options.
 
     Raises:
         UserError: see :func:`read_annotation` and :func:`mnad.data.images.list_images`.
@@ -82,35 +85,56 @@ def read_wells(root: Path, train: bool = True, test: bool = True) -> Layout:
     return layout
 
 
-LAYOUTS = {"wells": read_wells}
+# Readers by name, imported when asked for: called with (root, train, test, options).
+LAYOUTS = {
+    "wells": "mnad.data.layout:read_wells",
+    "mvtec": "mnad.data.mvtec:read_mvtec",
+    "two_folders": "mnad.data.two_folders:read_two_folders",
+    "textile": "mnad.data.textile:read_textile",
+    "generic": "mnad.data.generic:read_generic",
+}
 
 
-def is_video(root: Path, name: str = "auto") -> bool:
+def is_video(root: Path, name: str = "auto", options: LayoutOptions | None = None) -> bool:
     """Whether ``root`` is to be read as videos (:mod:`mnad.data.videos`) and not as photographs."""
-    return name == "video" or (name == "auto" and detect_layout(root) == "video")
+    return name == "video" or (name == "auto" and detect_layout(root, options) == "video")
 
 
-def detect_layout(root: Path) -> str:
+def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
 
     Raises:
         UserError: the folder is missing or fits no layout.
     """
+    options = options or LayoutOptions()
+    if options.description is not None:
+        return "generic"
     if root.suffix.lower() in VIDEO_SUFFIXES and not root.is_dir():
         return "video"
     if not root.is_dir():
         raise UserError(f"{root}: missing; a folder of images was expected")
-    if (root / "train").is_dir() or (root / "test" / "imgs").is_dir():
+    if (root / "test" / "imgs").is_dir() or (root / "proliv").is_dir():
+        return "wells"
+    if (root / "ground_truth").is_dir() or any(root.glob("train/*/")) or any(root.glob("*/train/good")):
+        return "mvtec"
+    if (root / "train").is_dir():
         return "wells"
     if (root / "training" / "frames").is_dir() or (root / "testing" / "frames").is_dir():
         return "video"
+    if (root / options.normal).is_dir() or (root / options.abnormal).is_dir():
+        return "two_folders"
+    if any(root.glob("train*.h5")) or any(root.glob("train*.hdf5")):
+        return "textile"
     raise UserError(
-        f"{root}: fits no known layout; train/ and test/imgs/ (wells) or training/frames/ and testing/frames/ (video) "
-        "were expected"
+        f"{root}: fits no known layout; train/ and test/imgs/ (wells), training/frames/ and testing/frames/ (video), "
+        f"train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) or "
+        "--layout_options.description (generic) was expected"
     )
 
 
-def read_layout(root: Path, name: str = "auto", train: bool = True, test: bool = True) -> Layout:
+def read_layout(
+    root: Path, name: str = "auto", train: bool = True, test: bool = True, options: LayoutOptions | None = None
+) -> Layout:
     """Files of ``root`` by the layout ``name`` (``auto`` looks at the folders).
 
     Raises:
@@ -118,4 +142,6 @@ def read_layout(root: Path, name: str = "auto", train: bool = True, test: bool =
     """
     if name != "auto" and name not in LAYOUTS:
         raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
-    return LAYOUTS[detect_layout(root) if name == "auto" else name](root, train, test)
+    module, function = LAYOUTS[detect_layout(root, options) if name == "auto" else name].split(":")
+    reader = getattr(importlib.import_module(module), function)
+    return reader(root, train, test, options=options)

@@ -1,0 +1,73 @@
+"""Patch features of PaDiM and PatchCore, from one frozen network."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
+from tqdm import tqdm
+
+from baselines.efficientnet_lite import load_pretrained
+from mnad.data.images import Images, to_input
+from mnad.training import choose_device
+
+SHORT_SIDE = 64  # pixels; smaller images are enlarged by a whole number, or the maps would have few positions
+MAX_IMAGES = 3_000  # of the training set; a random choice of a larger one, since the network takes most of the time
+SMOOTHING = 4 / 224  # deviation of the blur of an anomaly map in shorter sides; both papers: 4 pixels of 224
+
+
+class PatchFeatures:
+    """Maps of several strides, resampled to the finest and joined over channels.
+
+    Args:
+        strides: of :data:`baselines.efficientnet_lite.TAPS`, finest first.
+        pool: average over 3 x 3 positions before joining (PatchCore's local neighbourhood).
+        device: as in ``OptimConfig``.
+    """
+
+    def __init__(self, strides: Sequence[int], pool: bool, device: str = "cpu") -> None:
+        self.network = load_pretrained().to(choose_device(device))
+        self.strides, self.pool = strides, pool
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> Tensor:
+        """N x H x W x 3 uint8 -> N x C x H' x W'."""
+        device = next(self.network.parameters()).device
+        x = to_input(images).to(device)
+        factor = -(-SHORT_SIDE // min(x.shape[2:]))
+        if factor > 1:
+            x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+        maps = self.network.features(x, self.strides)
+        if self.pool:
+            maps = [F.avg_pool2d(m, 3, stride=1, padding=1, count_include_pad=False) for m in maps]
+        size = maps[0].shape[2:]
+        return torch.cat([F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps], dim=1)
+
+    def batches(self, images: Images, name: str, batch_size: int = 32) -> Iterator[Tensor]:
+        """Features of all images, a batch at a time."""
+        for start in tqdm(range(0, len(images), batch_size), name, disable=len(images) < 1000, leave=False):
+            yield self(images.batch(np.arange(start, min(start + batch_size, len(images)))))
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the whole network (what has to be shipped)."""
+        return sum(p.numel() for p in self.network.parameters())
+
+
+def training_part(normal: Images, seed: int) -> Images:
+    """At most ``MAX_IMAGES`` of the training images."""
+    if len(normal) <= MAX_IMAGES:
+        return normal
+    return normal.subset(np.sort(np.random.default_rng(seed).permutation(len(normal))[:MAX_IMAGES]))
+
+
+def full_size(distances: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Anomaly map N x H' x W' -> N x H x W float32: bilinear, then Gaussian smoothing."""
+    full = F.interpolate(distances[:, None].float(), size, mode="bilinear", align_corners=False)
+    sigma = SMOOTHING * min(size)
+    kernel = min(2 * round(4 * sigma) + 1, 2 * min(size) - 1)
+    if kernel > 1:
+        full = gaussian_blur(full, [kernel, kernel], [sigma, sigma])
+    return full[:, 0].cpu().numpy()

@@ -1,0 +1,89 @@
+"""PatchCore (Roth et al., CVPR 2022): distance of every patch to a thinned-out memory bank of normal patches."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from baselines.features import PatchFeatures, full_size, training_part
+from baselines.method import Method
+from mnad.config import DetectorConfig, OptimConfig
+from mnad.data.images import Images
+
+STRIDES = (8, 16)  # the paper's layers 2 and 3
+CANDIDATES = 30_000  # patches drawn from the training images before the thinning; bounds memory and time
+BANK = 3_000  # patches kept: 10 % of the candidates, one of the paper's settings
+PROJECTION = 64  # dimensions of the random projection in which the thinning measures distances
+NEIGHBOURS = 9  # b of eq. 7
+
+
+def coreset(patches: Tensor, count: int, seed: int) -> Tensor:
+    """Greedy k-centre selection (algorithm 1): indices of ``count`` rows of ``patches`` (N x D), each the one that
+    is farthest from those before it."""
+    rng = torch.Generator().manual_seed(seed)
+    if patches.shape[1] > PROJECTION:
+        projection = torch.randn(patches.shape[1], PROJECTION, generator=rng).to(patches)
+        patches = patches @ projection / PROJECTION**0.5
+    count = min(count, len(patches))
+    chosen = torch.empty(count, dtype=torch.long)
+    chosen[0] = torch.randint(len(patches), (1,), generator=rng)
+    squares = patches.square().sum(dim=1)
+    nearest = torch.full_like(squares, torch.inf)
+    for i in tqdm(range(1, count), "PatchCore coreset", disable=count < 1000, leave=False):
+        centre = patches[chosen[i - 1]]
+        nearest = torch.minimum(nearest, squares - 2 * (patches @ centre) + centre @ centre)
+        nearest[chosen[i - 1]] = -torch.inf  # never twice, whatever the rounding
+        chosen[i] = nearest.argmax()
+    return chosen
+
+
+class PatchCore(Method):
+    """Largest distance of a patch to the bank, weighted by how crowded the bank is there (eq. 6 and 7)."""
+
+    bank: Tensor  # K x D
+
+    def __init__(self, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> None:
+        super().__init__(config, optim, seed, folder)
+        self.features = PatchFeatures(STRIDES, pool=True, device=optim.device)
+
+    def fit(self, normal: Images, validation: Images | None = None) -> None:
+        normal = training_part(normal, self.seed)
+        rng = np.random.default_rng(self.seed)
+        kept = []
+        for batch in self.features.batches(normal, "PatchCore fit"):
+            patches = batch.permute(0, 2, 3, 1).flatten(0, 2)  # N H' W' x D
+            share = min(1.0, CANDIDATES / (len(normal) * len(patches) / len(batch)))
+            order = rng.permutation(len(patches))[: max(1, round(share * len(patches)))]
+            kept.append(patches[torch.from_numpy(order).to(patches.device)])
+        patches = torch.cat(kept)
+        self.bank = patches[coreset(patches, BANK, self.seed).to(patches.device)]
+
+    def distances(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Features N x D x H' x W' -> distances N x P to the nearest bank patch, and scores N (eq. 7)."""
+        patches = batch.flatten(2).transpose(1, 2)  # N x P x D
+        nearest, index = torch.cdist(patches.flatten(0, 1), self.bank).min(dim=1)
+        nearest, index = nearest.view(patches.shape[:2]), index.view(patches.shape[:2])
+        largest, worst = nearest.max(dim=1)  # N
+        rows = torch.arange(len(batch), device=batch.device)
+        patch, match = patches[rows, worst], self.bank[index[rows, worst]]  # N x D each
+        count = min(NEIGHBOURS, len(self.bank))
+        around = torch.cdist(match, self.bank).topk(count, largest=False).indices  # N x b, the match among them
+        spread = torch.linalg.vector_norm(self.bank[around] - patch[:, None], dim=2)  # N x b
+        weight = 1 - torch.exp(largest - torch.logsumexp(spread, dim=1)) if count > 1 else torch.ones_like(largest)
+        return nearest, weight * largest
+
+    @torch.inference_mode()
+    def score(self, images: Images) -> np.ndarray:
+        batches = self.features.batches(images, "PatchCore score")
+        return np.concatenate([self.distances(batch)[1].double().cpu().numpy() for batch in batches])
+
+    @torch.inference_mode()
+    def anomaly_map(self, images: np.ndarray) -> np.ndarray:
+        batch = self.features(images)
+        return full_size(self.distances(batch)[0].view(len(images), *batch.shape[2:]), images.shape[1:3])
+
+    @property
+    def parameters(self) -> int:
+        return self.features.parameters + self.bank.numel()

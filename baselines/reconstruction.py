@@ -1,0 +1,76 @@
+"""Methods that rebuild an image and score the difference: every trained model, PCA and the mean image.
+
+All of them share the scores of :mod:`mnad.scores`, so the table separates what the model contributes from what
+the score contributes: ``psnr`` is the plain one, the others are those of the configuration.
+"""
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from baselines.method import Method
+from mnad.build import build_model
+from mnad.config import DetectorConfig
+from mnad.data.images import Images
+from mnad.detector import Detector
+from mnad.scores import TERMS, ScoreConfig, TermConfig
+from mnad.training import train
+
+PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
+
+
+def offered_scores(scores: dict[str, ScoreConfig], has_memory: bool) -> dict[str, ScoreConfig]:
+    """The plain score and those of ``scores`` all of whose terms the model has."""
+    plain = ScoreConfig([TermConfig(PLAIN)])
+    fitting = {
+        name: score
+        for name, score in scores.items()
+        if has_memory or not any(TERMS[term.name].needs_memory for term in score.terms if term.name in TERMS)
+    }
+    return {PLAIN: plain, **fitting}
+
+
+class Reconstruction(Method):
+    """A module that maps B x 3 x H x W in [-1, 1] to :class:`mnad.model.Output`, inside a detector."""
+
+    detector: Detector
+
+    @abstractmethod
+    def build(self, normal: Images, validation: Images) -> nn.Module:
+        """The fitted module."""
+
+    def fit(self, normal: Images, validation: Images | None = None) -> None:
+        normal, validation = self.with_validation(normal, validation)
+        model = self.build(normal, validation)
+        scores = offered_scores(self.config.scores, hasattr(model, "memory"))
+        self.primary = self.config.primary if self.config.primary in scores else PLAIN
+        config = DetectorConfig(self.config.model, self.config.images, scores, self.primary, self.config.threshold)
+        self.detector = Detector(config, model).to(self.optim.device)
+        self.detector.calibrate(validation, None)
+
+    def scores(self, images: Images) -> dict[str, np.ndarray]:
+        return self.detector.combine(self.detector.raw_terms(images))
+
+    def score(self, images: Images) -> np.ndarray:
+        return self.detector.score(images)
+
+    def anomaly_map(self, images: np.ndarray) -> np.ndarray:
+        return self.detector.anomaly_map(images)
+
+    @property
+    def parameters(self) -> int:
+        state = self.detector.model.state_dict().values()
+        return sum(value.numel() for value in state if value.is_floating_point())
+
+
+class Trained(Reconstruction):
+    """A model of :data:`mnad.build.MODELS`, named by ``config.model.name``, in the one training loop."""
+
+    def build(self, normal: Images, validation: Images) -> nn.Module:
+        torch.manual_seed(self.seed)
+        model = build_model(replace(self.config.model, variant="recon"))
+        train(model, normal, validation, self.optim, self.seed, self.folder)
+        return model

@@ -1,0 +1,115 @@
+"""From the folders of single runs to one row for each (method, score)."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from baselines.compare import FAILED, RESULT, SCORES, CompareConfig
+from mnad.bootstrap import auroc_resamples, interval, resampled_counts
+
+REFERENCE = "mnad"  # the method that the others are compared with
+# Columns of the judged scores, and what a run measures once for all its scores.
+QUALITY = ("auroc", "average_precision", "tpr", "tnr", "oracle_balanced")
+PIXELS = ("pixel_auroc", "aupro")
+COSTS = ("fit_seconds", "images_per_second", "parameters", "peak_mb")
+
+
+@dataclass
+class Runs:
+    """Finished and failed runs of one method."""
+
+    results: list[dict] = field(default_factory=list)
+    arrays: list[dict[str, np.ndarray]] = field(default_factory=list)
+    failures: list[dict] = field(default_factory=list)
+
+
+def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
+    """Method -> its runs, in the order of the configuration."""
+    found = {}
+    for name in config.methods:
+        found[name] = runs = Runs()
+        for seed in range(config.seeds):
+            folder = out / name / f"seed-{seed}"
+            if (folder / RESULT).is_file():
+                runs.results.append(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+                with np.load(folder / SCORES) as stored:
+                    runs.arrays.append(dict(stored))
+            elif (folder / FAILED).is_file():
+                runs.failures.append(json.loads((folder / FAILED).read_text(encoding="utf-8")))
+    return found
+
+
+def failure_note(runs: Runs) -> str:
+    """What went wrong, in a few words; empty when nothing did."""
+    if not runs.failures:
+        return ""
+    word = "left out" if all(failure["left_out"] for failure in runs.failures) else "failed"
+    return f"{word} for {len(runs.failures)} of {len(runs.failures) + len(runs.results)} seeds: " + str(
+        runs.failures[0]["reason"]
+    )
+
+
+def mean_and_deviation(name: str, values: list[float | None]) -> dict[str, float]:
+    """Columns ``<name>_mean`` and ``<name>_sd`` (NaN for a single value or none)."""
+    known = [value for value in values if value is not None]
+    return {
+        f"{name}_mean": float(np.mean(known)) if known else np.nan,
+        f"{name}_sd": float(np.std(known, ddof=1)) if len(known) > 1 else np.nan,
+    }
+
+
+def row(name: str, score: str, runs: Runs) -> dict[str, object]:
+    """Means and deviations over seeds of one method with one score."""
+    judged = [result["scores"][score] for result in runs.results]
+    columns: dict[str, object] = {"method": name, "score": score, "seeds": len(judged)}
+    for key in QUALITY:
+        columns |= mean_and_deviation(key, [metrics[key] for metrics in judged])
+    for key in PIXELS:
+        columns |= mean_and_deviation(key, [(result["pixels"] or {}).get(key) for result in runs.results])
+    for key in COSTS:
+        columns |= mean_and_deviation(key, [result[key] for result in runs.results])
+    rules = sorted({metrics["threshold_note"]["rule"] for metrics in judged})
+    return columns | {"threshold_rule": ", ".join(rules), "note": failure_note(runs)}
+
+
+def add_bootstrap(frame: pd.DataFrame, found: dict[str, Runs], primary: str, resamples: int) -> pd.DataFrame:
+    """Add 95 % intervals of the AUROC and of its paired difference to MNAD with score ``primary``.
+
+    Test images are drawn, the same ones for every method; each method's AUROC is the mean over its seeds.
+    """
+    labels = next((arrays["labels"] for runs in found.values() for arrays in runs.arrays), np.zeros(0))
+    if len(np.unique(labels)) < 2:
+        return frame
+    counts = resampled_counts(labels, resamples)
+    drawn = {
+        (name, score): auroc_resamples([arrays[score] for arrays in runs.arrays], labels, counts)
+        for name, runs in found.items()
+        if runs.results
+        for score in runs.results[0]["scores"]
+    }
+    reference = drawn.get((REFERENCE, primary))
+    means = frame.set_index(["method", "score"])["auroc_mean"]
+    for index, line in frame.iterrows():
+        key = line["method"], line["score"]
+        if key not in drawn:
+            continue
+        frame.loc[index, ["auroc_low", "auroc_high"]] = interval(drawn[key])
+        if reference is not None and key != (REFERENCE, primary):
+            frame.loc[index, "delta"] = means[key] - means[REFERENCE, primary]
+            frame.loc[index, ["delta_low", "delta_high"]] = interval(drawn[key] - reference)
+    return frame
+
+
+def summarise(found: dict[str, Runs], config: CompareConfig) -> pd.DataFrame:
+    """One row for each (method, score); a method without any result has one row with its note."""
+    rows = []
+    for name, runs in found.items():
+        if runs.results:
+            rows += [row(name, score, runs) for score in runs.results[0]["scores"]]
+        else:
+            rows.append({"method": name, "score": "", "seeds": 0, "note": failure_note(runs) or "not run"})
+    empty = {key: np.nan for key in ("auroc_low", "auroc_high", "delta", "delta_low", "delta_high")}
+    return add_bootstrap(pd.DataFrame(rows).assign(**empty), found, config.primary, config.resamples)

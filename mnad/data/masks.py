@@ -1,0 +1,44 @@
+"""Pixel masks of test anomalies: which pixels are wrong."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mnad.data.images import read_image
+from mnad.data.layout import Layout
+from mnad.errors import UserError
+
+
+def read_mask(path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
+    """H x W bool at ``size``; any value above zero is anomalous.
+
+    Raises:
+        UserError: unreadable, or of another size than its image.
+    """
+    mask = read_image(path).max(axis=2)
+    shape = read_image(image).shape[:2]
+    if mask.shape != shape:
+        raise UserError(
+            f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} pixels; the {shape[1]} x {shape[0]} of {image} "
+            "were expected"
+        )
+    # The share of each target pixel that is anomalous; at least half of it, or the largest where all are thin.
+    share = cv2.resize((mask > 0).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    return share >= min(0.5, max(float(share.max()), 1e-6))
+
+
+def read_masks(layout: Layout, size: tuple[int, int]) -> np.ndarray:
+    """Masks of all test images, N x H x W bool; normal images have an empty one.
+
+    Raises:
+        UserError: an anomaly without mask, or a mask that does not fit.
+    """
+    masks = np.zeros((len(layout.test), *size), dtype=bool)
+    for i, (image, label) in enumerate(zip(layout.test, layout.labels, strict=True)):
+        path = layout.masks.get(image)
+        if path is not None:
+            masks[i] = read_mask(path, image, size)
+        elif label == 1:
+            raise UserError(f"{image}: has no mask although others have; a mask for each anomaly or none was expected")
+    return masks

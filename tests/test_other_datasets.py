@@ -1,0 +1,49 @@
+"""Other datasets go through the main scripts by `--config` and `--data` alone."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT, TINY
+from tests.layouts_on_disk import SIZE, mvtec, textile, two_folders
+
+SMALL = [*TINY, f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "--images.validation_fraction=0.25"]
+
+
+def made(name: str, root: Path) -> Path:
+    makers = {"mvtec": mvtec, "textile": textile}
+    if name == "marble":
+        return mvtec(root, masks=False, known=True)
+    return two_folders(root, "no", "yes") if name == "two_folders" else makers[name](root)
+
+
+@pytest.mark.parametrize("name", ["mvtec", "marble", "two_folders", "textile"])
+def test_train_then_evaluate(name: str, script, tmp_path: Path) -> None:
+    root, run = made(name, tmp_path / "data"), tmp_path / "run"
+    config = ROOT / "configs" / f"{name}.yaml"
+    assert script("train_mnad", "--config", config, "--data", root, "--out", run, "--compare=[]", *SMALL) == 0
+    split = json.loads((run / "split.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["test"]["mnad"]["n_spill"] == len(split["test_anomalous"]) > 0
+    rule = metrics["thresholds"]["mnad"]["rule"]
+    assert rule == ("balanced" if split["known"] else "normal_quantile")
+    # The stored split gives the same verdicts on the same images, whatever the layout was.
+    result = tmp_path / "result.json"
+    options = ["--layout_options.description", run / "split.json", "--json", result]
+    assert script("evaluate", "--checkpoint", run, "--data", root, *options) == 0
+    stored, again = metrics["test"]["mnad"], json.loads(result.read_text())
+    assert again["auroc"] == stored["auroc"] and again["confusion"] == stored["confusion"]
+
+
+def test_the_comparison_script(script, tmp_path: Path, capsys) -> None:
+    root, out = made("mvtec", tmp_path / "data"), tmp_path / "out"
+    arguments = ["--config", ROOT / "configs/mvtec.yaml", "--data", root, "--out", out, "--seeds=1", *SMALL]
+    assert script("compare_baselines", *arguments, "--methods=[mnad,mean_image]") == 0
+    table = pd.read_csv(out / "comparison.csv")
+    assert table["method"].tolist() == ["mnad", "mnad", "mean_image"] and table["aupro_mean"].notna().all()
+    assert table["auroc_sd"].isna().all()  # one seed
+    capsys.readouterr()
+    assert script("compare_baselines", *arguments, "--methods=[mnad]", "--optim.epochs=3") == 2
+    assert "optim is" in capsys.readouterr().err
