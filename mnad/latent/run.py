@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnad.cli import output_folder
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.experiment import SYNTHETIC
-from mnad.files import write_json
+from mnad.files import output_folder, write_json
 from mnad.health import memory_health
 from mnad.latent import figures
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
