@@ -1,0 +1,57 @@
+"""Examples of the Bayes generators, drawn by ``bayes``."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+from mnad.figures.entry import FORMATS, ROOT, Caption, Drawn, Inputs, NotStoredError
+from mnad.plotting import save_figure
+
+SEED, COUNT = 0, 5
+# figure -> (title, what it shows, conclusion)
+TEXTS = {
+    "styles": (
+        "New styles",
+        f"{COUNT} styles drawn from the naive Bayes generator, with their values and their probability. Two columns "
+        "wide (6.9 in).",
+        "Values are drawn independently, so every picture is a valid style, and combinations appear that no given style "
+        "has; the probability of each is the product of the shares of its values.",
+    ),
+    "avatars": (
+        "New avatars, by what shares a choice",
+        f"{COUNT} images for each way of sampling, with their probability. From top to bottom more pixels share one "
+        "choice of an avatar. Two columns wide (6.9 in).",
+        "Independent pixels give noise around the mean picture: the independence that is harmless among attributes "
+        "destroys an image. The larger the part that shares a choice, the more an image looks like an avatar; whole "
+        "attributes give clean pictures. Smoothing adds noise of colours that no avatar has.",
+    ),
+    "distributions": (
+        "Estimated distributions of the attributes",
+        "The estimated probability of every value of every attribute. One column wide (3.3 in).",
+        "Few values carry most of the probability in each attribute; values that were never seen are not drawn.",
+    ),
+    "entropy": (
+        "Where the avatars differ",
+        "Entropy of the distribution of each pixel over the avatars, mean over channels. One column wide (3.3 in).",
+        "Background and skin hardly vary; hair, glasses and clothes do, which is where sampling pixel by pixel makes "
+        "noise.",
+    ),
+}
+
+
+def draw_bayes(inputs: Inputs, folder: Path) -> Drawn:
+    """All figures of ``scripts/plot_bayes.py``."""
+    avatars = ROOT / "avatars"
+    if not (avatars / "avatars.csv").is_file():
+        raise NotStoredError(f"{avatars}/avatars.csv is missing; the committed avatars were expected")
+    for module in ("dicebear", "resvg_py"):
+        if importlib.util.find_spec(module) is None:
+            raise NotStoredError(f"{module} is not installed; pip install -e '.[avatars]' was expected")
+    figures = importlib.import_module("bayes.examples").example_figures(str(avatars), COUNT, SEED)
+    source = f"`python scripts/plot_bayes.py` (seed {SEED}) on the committed `avatars/` and `styles.py`."
+    captions = {}
+    for name, figure in figures.items():
+        save_figure(figure, folder / "bayes" / f"{name}.png", FORMATS)
+        title, shows, conclusion = TEXTS[name]
+        captions[f"bayes/{name}"] = Caption(title, shows, source, conclusion)
+    return Drawn(captions)
