@@ -1,5 +1,7 @@
 """The four figures of the generators, from the committed avatars and the table of styles."""
 
+from pathlib import Path
+
 from matplotlib.figure import Figure
 
 from bayes.avatars import load_attributes, load_avatars
@@ -8,7 +10,10 @@ from bayes.figures import plot_avatars, plot_distributions, plot_entropy, plot_s
 from bayes.pixel_generator import PixelGenerator
 from bayes.regions import attribute_regions
 from bayes.style_generator import StyleGenerator
+from mnad.plotting import STYLE, save_figure
 from styles import styles, styles_count
+
+DPI = {"avatars": 140}  # noise does not compress: keep the file below 1 MB
 
 
 def example_figures(avatars: str = "avatars", n: int = 5, seed: int = 0) -> dict[str, Figure]:
@@ -43,3 +48,13 @@ def example_figures(avatars: str = "avatars", n: int = 5, seed: int = 0) -> dict
         "distributions": plot_distributions(style_generator),
         "entropy": plot_entropy(plain.entropy(), len(images)),
     }
+
+
+def save_examples(
+    folder: Path, avatars: str = "avatars", n: int = 5, seed: int = 0, formats: tuple[str, ...] = ("png",)
+) -> list[str]:
+    """Write the figures of :func:`example_figures` to ``folder``; returns their names."""
+    figures = example_figures(avatars, n, seed)
+    for name, figure in figures.items():
+        save_figure(figure, folder / name, formats, DPI.get(name, STYLE["savefig.dpi"]))
+    return list(figures)

@@ -5,10 +5,9 @@ python scripts/plot_bayes.py --overwrite
 
 from dataclasses import dataclass
 
-from bayes.examples import example_figures
+from bayes.examples import save_examples
 from mnad.cli import run
 from mnad.files import output_folder
-from mnad.plotting import save_figure
 
 
 @dataclass
@@ -31,11 +30,9 @@ class Config:
 
 
 def main(config: Config) -> None:
-    figures = example_figures(config.avatars, config.n, config.seed)
     folder = output_folder(config.out, config.overwrite)
-    for name, figure in figures.items():
-        save_figure(figure, folder / name)
-    print(f"{len(figures)} figures in {folder}")
+    names = save_examples(folder, config.avatars, config.n, config.seed)
+    print(f"{len(names)} figures in {folder}")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], line
 def column(axes: Axes, x: float, texts: list[tuple[str, str]], face: str, tops: list[float]) -> list[Box]:
     """Boxes below each other at heights ``tops``: (text, shape)."""
     return [
-        draw_box(axes, Box(x, top, 1.32, 0.4), f"{text}\n{shape}", face)
+        draw_box(axes, Box(x, top, 1.46, 0.4), f"{text}\n{shape}", face)
         for (text, shape), top in zip(texts, tops, strict=True)
     ]
 
@@ -107,13 +107,13 @@ def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str,
     """Encoder down on the left, memory below the middle, decoder up on the right; skips across, dashed."""
     tops = [2.55, 1.9, 1.25, 0.6]
     encoder = column(
-        axes, 0.95,
+        axes, 0.83,
         [(f"stage {i}: 2 × (conv-BN-ReLU)", size(s[f"encoder.stage{i}"])) for i in (1, 2, 3)]
         + [("stage 4: conv-BN-ReLU, conv", size(s["encoder.stage4"]))],
         LIGHT, tops,
     )  # fmt: skip
     decoder = column(
-        axes, 4.63,
+        axes, 4.61,
         [
             ("head: 2 × (conv-BN-ReLU),\nconv, tanh", size(s["decoder.head"])),
             ("block 2, up 2", f"{size(s['decoder.block2'])} → {size(s['decoder.up2'])}"),
@@ -124,27 +124,27 @@ def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str,
     )  # fmt: skip
     for upper, lower in zip(encoder, encoder[1:], strict=False):
         arrow(axes, upper.side("bottom"), lower.side("top"))
-        axes.text(upper.side("bottom")[0] + 0.06, upper.y - 0.125, "max-pool 2", fontsize=5.5, va="center")
+        axes.text(upper.side("bottom")[0] + 0.06, upper.y - 0.125, "max-pool 2", fontsize=6, va="center")
     for upper, lower in zip(decoder, decoder[1:], strict=False):
         arrow(axes, lower.side("top"), upper.side("bottom"))
-    source = draw_box(axes, Box(0.0, 2.55, 0.68, 0.4), f"image x\n{size(s['input'])}")
-    target = draw_box(axes, Box(6.22, 2.55, 0.68, 0.4), f"output x̂\n{size(s['decoder.head'])}")
+    source = draw_box(axes, Box(0.0, 2.55, 0.66, 0.4), f"image x\n{size(s['input'])}")
+    target = draw_box(axes, Box(6.24, 2.55, 0.66, 0.4), f"output x̂\n{size(s['decoder.head'])}")
     arrow(axes, source.side("right"), encoder[0].side("left"))
     arrow(axes, decoder[0].side("right"), target.side("left"))
     for left, right, level in zip(encoder[:3], decoder[:3], (1, 2, 3), strict=True):
         arrow(axes, left.side("right"), right.side("left"), (0, (3, 2)))
         text = f"skip {level}, only in the U-Net of the prediction variant"
-        axes.text(3.45, left.side("right")[1] + 0.04, text, fontsize=5.5, ha="center", va="bottom")
+        axes.text(3.45, left.side("right")[1] + 0.04, text, fontsize=6, ha="center", va="bottom")
     channels, rows, columns = s["queries"]
     queries = draw_box(
-        axes, Box(2.62, 0.6, 0.78, 0.4), f"queries q, unit\n{rows}·{columns} of dim. {channels}", MIDDLE, 5.5
+        axes, Box(2.45, 0.6, 0.94, 0.4), f"queries q, unit\n{rows}·{columns} of dim. {channels}", MIDDLE, 6
     )
-    join = draw_box(axes, Box(3.62, 0.6, 0.66, 0.4), f"join (q, q̂)\n{size(s['joined'])}", MIDDLE, 5.5)
+    join = draw_box(axes, Box(3.57, 0.6, 0.78, 0.4), f"join (q, q̂)\n{size(s['joined'])}", MIDDLE, 6)
     memory = draw_box(
-        axes, Box(2.38, -0.32, 2.14, 0.56),
+        axes, Box(2.33, -0.32, 2.2, 0.56),
         f"memory: {items} items p of dim. {channels}, unit norm\nread: w = softmax(q·p), q̂ = Σ w p\n"
         "update (training): p ← unit(p + Σ v q)",
-        MIDDLE, 5.5,
+        MIDDLE, 6,
     )  # fmt: skip
     arrow(axes, encoder[3].side("right"), queries.side("left"))
     arrow(axes, queries.side("right"), join.side("left"))
@@ -155,14 +155,14 @@ def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str,
     axes.text(join.side("bottom")[0] + 0.06, 0.42, "q̂", fontsize=6, ha="left", va="center")
     axes.text(
         0.0, -0.04,
-        "losses: ‖x − x̂‖²\n+ 0.01 compactness ‖q − p₁‖²\n+ 0.01 separateness (p₁ against p₂)\np₁, p₂: nearest, second item",
-        fontsize=5.5, ha="left", va="center",
+        "losses, means over elements:\n(x − x̂)²\n+ 0.01 compactness (q − p₁)²\n+ 0.01 separateness, triplet (q, p₁, p₂)\np₁, p₂: nearest and second item",
+        fontsize=6, ha="left", va="center",
     )  # fmt: skip
     axes.text(
         6.9, -0.04,
         f"prediction variant: {PAST_FRAMES} frames in ({size(pred['input'])}),\nthe next one out; up steps halve the\n"
         f"channels ({size(pred['decoder.up4'])}, {size(pred['decoder.up3'])},\n{size(pred['decoder.up2'])}), skips bring them back",
-        fontsize=5.5, ha="right", va="center",
+        fontsize=6, ha="right", va="center",
     )  # fmt: skip
     axes.set(xlim=(-0.03, 6.93), ylim=(-0.36, 2.99), aspect="equal")
     axes.axis("off")

@@ -5,7 +5,6 @@ import importlib.util
 from pathlib import Path
 
 from mnad.figures.entry import FORMATS, ROOT, Caption, Drawn, Inputs, NotStoredError
-from mnad.plotting import save_figure
 
 SEED, COUNT = 0, 5
 # figure -> (title, what it shows, conclusion)
@@ -14,8 +13,8 @@ TEXTS = {
         "New styles",
         f"{COUNT} styles drawn from the naive Bayes generator, with their values and their probability. Two columns "
         "wide (6.9 in).",
-        "Values are drawn independently, so every picture is a valid style, and combinations appear that no given style "
-        "has; the probability of each is the product of the shares of its values.",
+        "Values are drawn independently of each other, so every picture is a valid style and combinations can appear that "
+        "no given style has; the probability of each is the product of the shares of its values.",
     ),
     "avatars": (
         "New avatars, by what shares a choice",
@@ -23,12 +22,14 @@ TEXTS = {
         "choice of an avatar. Two columns wide (6.9 in).",
         "Independent pixels give noise around the mean picture: the independence that is harmless among attributes "
         "destroys an image. The larger the part that shares a choice, the more an image looks like an avatar; whole "
-        "attributes give clean pictures. Smoothing adds noise of colours that no avatar has.",
+        "attributes give almost clean pictures, with a wrong patch where long hair may lie over the clothes. Smoothing "
+        "adds colours that no avatar has.",
     ),
     "distributions": (
         "Estimated distributions of the attributes",
         "The estimated probability of every value of every attribute. One column wide (3.3 in).",
-        "Few values carry most of the probability in each attribute; values that were never seen are not drawn.",
+        "One or two values dominate hair, hair colour, glasses and clothes; the colours of clothes are nearly even. A "
+        "value that was never seen (0.00) is not drawn.",
     ),
     "entropy": (
         "Where the avatars differ",
@@ -47,11 +48,10 @@ def draw_bayes(inputs: Inputs, folder: Path) -> Drawn:
     for module in ("dicebear", "resvg_py"):
         if importlib.util.find_spec(module) is None:
             raise NotStoredError(f"{module} is not installed; pip install -e '.[avatars]' was expected")
-    figures = importlib.import_module("bayes.examples").example_figures(str(avatars), COUNT, SEED)
+    save_examples = importlib.import_module("bayes.examples").save_examples
     source = f"`python scripts/plot_bayes.py` (seed {SEED}) on the committed `avatars/` and `styles.py`."
     captions = {}
-    for name, figure in figures.items():
-        save_figure(figure, folder / "bayes" / f"{name}.png", FORMATS)
+    for name in save_examples(folder / "bayes", str(avatars), COUNT, SEED, FORMATS):
         title, shows, conclusion = TEXTS[name]
         captions[f"bayes/{name}"] = Caption(title, shows, source, conclusion)
     return Drawn(captions)

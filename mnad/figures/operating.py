@@ -13,7 +13,7 @@ from mnad.figures.stored_run import metrics, run_origin, scored_wells
 from mnad.plotting import PALETTE, TWO_COLUMNS, save_figure, style
 
 GRID = np.linspace(0, 1, 201)
-RESAMPLES = 1000
+RESAMPLES = 500
 # (model, score) -> label, colour, line, marker
 CURVES = {
     ("", "wells"): ("MNAD, 'wells' (ours)", PALETTE[0], "-", "o"),

@@ -1,6 +1,5 @@
 """The stored run of the synthetic default: its log, its metrics, and the test scores with the kind of every well."""
 
-import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -56,4 +55,4 @@ def metrics(inputs: Inputs, model: str = "") -> dict:
 def run_origin(inputs: Inputs) -> str:
     """Command, date and revision of the stored run."""
     folder = inputs.stored(FOLDER)
-    return f"{origin(folder)} Stored in `figures/{FOLDER}`; {shlex.quote('figures/' + FOLDER + '/config.json')} has all settings."
+    return f"{origin(folder)} Stored with all its settings in `{FOLDER}/`, beside the figures."
