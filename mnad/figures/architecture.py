@@ -1,6 +1,7 @@
 """The architecture of MNAD as this code builds it: boxes sized and labelled from a real forward pass."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -23,10 +24,13 @@ LIGHT, MIDDLE, DARK = "#E3F1FA", "#F9E3B4", "#CFE8DF"  # tints of the palette: e
 EDGE = {LIGHT: PALETTE[0], MIDDLE: PALETTE[1], DARK: PALETTE[2]}
 
 
+Shapes = dict[str, tuple[int, int, int]]  # part -> channels, height, width
+
+
 @torch.inference_mode()
-def shapes(model: MNAD, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+def shapes(model: MNAD, height: int, width: int) -> Shapes:
     """Part -> (channels, height, width) of its output, and ``input``, ``queries``, ``joined``, from a forward pass."""
-    found: dict[str, tuple[int, int, int]] = {"input": (model.in_channels, height, width)}
+    found: Shapes = {"input": (model.in_channels, height, width)}
     modules = dict(model.named_modules())
 
     def keep(name: str):
@@ -103,8 +107,14 @@ def column(axes: Axes, x: float, texts: list[tuple[str, str]], face: str, tops: 
     ]
 
 
-def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str, tuple[int, int, int]], items: int):
-    """Encoder down on the left, memory below the middle, decoder up on the right; skips across, dashed."""
+def draw_diagram(axes: Axes, s: Shapes, pred: Shapes, items: int, weights: dict[str, float]) -> None:
+    """Encoder down on the left, memory below the middle, decoder up on the right; skips across, dashed.
+
+    Args:
+        s, pred: :func:`shapes` of the reconstruction and of the prediction variant.
+        items: of the memory.
+        weights: of the losses.
+    """
     tops = [2.55, 1.9, 1.25, 0.6]
     encoder = column(
         axes, 0.83,
@@ -122,10 +132,10 @@ def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str,
         ],
         DARK, tops,
     )  # fmt: skip
-    for upper, lower in zip(encoder, encoder[1:], strict=False):
+    for upper, lower in pairwise(encoder):
         arrow(axes, upper.side("bottom"), lower.side("top"))
         axes.text(upper.side("bottom")[0] + 0.06, upper.y - 0.125, "max-pool 2", fontsize=6, va="center")
-    for upper, lower in zip(decoder, decoder[1:], strict=False):
+    for upper, lower in pairwise(decoder):
         arrow(axes, lower.side("top"), upper.side("bottom"))
     source = draw_box(axes, Box(0.0, 2.55, 0.66, 0.4), f"image x\n{size(s['input'])}")
     target = draw_box(axes, Box(6.24, 2.55, 0.66, 0.4), f"output x̂\n{size(s['decoder.head'])}")
@@ -155,13 +165,15 @@ def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str,
     axes.text(join.side("bottom")[0] + 0.06, 0.42, "q̂", fontsize=6, ha="left", va="center")
     axes.text(
         0.0, -0.04,
-        "losses, means over elements:\n(x − x̂)²\n+ 0.01 compactness (q − p₁)²\n+ 0.01 separateness, triplet (q, p₁, p₂)\np₁, p₂: nearest and second item",
+        f"losses, means over elements:\n(x − x̂)²\n+ {weights['compactness']} compactness (q − p₁)²\n"
+        f"+ {weights['separateness']} separateness, triplet (q, p₁, p₂)\np₁, p₂: nearest and second item",
         fontsize=6, ha="left", va="center",
     )  # fmt: skip
     axes.text(
         6.9, -0.04,
         f"prediction variant: {PAST_FRAMES} frames in ({size(pred['input'])}),\nthe next one out; up steps halve the\n"
-        f"channels ({size(pred['decoder.up4'])}, {size(pred['decoder.up3'])},\n{size(pred['decoder.up2'])}), skips bring them back",
+        f"channels ({size(pred['decoder.up4'])}, {size(pred['decoder.up3'])},\n"
+        f"{size(pred['decoder.up2'])}), skips bring them back",
         fontsize=6, ha="right", va="center",
     )  # fmt: skip
     axes.set(xlim=(-0.03, 6.93), ylim=(-0.36, 2.99), aspect="equal")
@@ -171,6 +183,7 @@ def draw_diagram(axes: Axes, s: dict[str, tuple[int, int, int]], pred: dict[str,
 def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
     """The default model of photographs, and what the prediction variant has besides."""
     config = TrainConfig()
+    weights = config.optim.loss_weights
     height, width = config.images.size
     model = build_model(config.model)
     recon = shapes(model, height, width)
@@ -179,16 +192,15 @@ def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS, TWO_COLUMNS * 3.35 / 6.96))
         figure.subplots_adjust(0, 0, 1, 1)
-        draw_diagram(axes, recon, pred, config.model.items)
+        draw_diagram(axes, recon, pred, config.model.items, weights)
         save_figure(figure, folder / "model" / "architecture.png", FORMATS)
     count, more = (sum(p.numel() for p in one.parameters()) for one in (model, other))
     shows = (
-        "MNAD as drawn by the code: encoder (left), memory (below), decoder (right). Every shape is channels × height × "
-        f"width of a real forward pass of the default model (width {config.model.width}, {height} × {width} pixels). "
+        "MNAD as drawn by the code: encoder (left), memory (below), decoder (right). Every shape is channels × height "
+        f"× width of a real forward pass of the default model (width {config.model.width}, {height} × {width} pixels). "
         "Solid arrows: both variants; dashed: the skips of the prediction variant. Boxes 'block, up' are 2 × "
         "(conv-BN-ReLU) and a transposed convolution with BN-ReLU. Two columns wide (6.9 in)."
     )
-    weights = config.optim.loss_weights
     conclusion = (
         f"The reconstruction variant has {count:,} weights and no skip: all that reaches the decoder has been to the "
         f"bottleneck of {recon['queries'][1] * recon['queries'][2]} queries, which are joined with what the memory "

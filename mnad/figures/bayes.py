@@ -13,8 +13,8 @@ TEXTS = {
         "New styles",
         f"{COUNT} styles drawn from the naive Bayes generator, with their values and their probability. Two columns "
         "wide (6.9 in).",
-        "Values are drawn independently of each other, so every picture is a valid style and combinations can appear that "
-        "no given style has; the probability of each is the product of the shares of its values.",
+        "Values are drawn independently of each other, so every picture is a valid style, and combinations can appear "
+        "that no given style has; the probability of each is the product of the shares of its values.",
     ),
     "avatars": (
         "New avatars, by what shares a choice",

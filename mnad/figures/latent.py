@@ -129,7 +129,9 @@ def captions(record: dict) -> dict[str, Caption]:
     }
     if len(record["models"]) > 1:
         shows = "The same images seen by MNAD (upper line) and by an autoencoder without a memory (lower line)." + width
-        found["latent/compare"] = Caption("With and without a memory", shows, source, compare_conclusion(record["models"]))
+        found["latent/compare"] = Caption(
+            "With and without a memory", shows, source, compare_conclusion(record["models"])
+        )
     return found
 
 
@@ -137,7 +139,9 @@ def draw_latent(inputs: Inputs, folder: Path) -> Drawn:
     """All figures of ``scripts/visualize_latent.py`` and their numbers, without the interactive page."""
     for name in SHIPPED if inputs.checkpoint is None else ():
         if not (ROOT / "checkpoints" / name).is_file():
-            raise NotStoredError(f"checkpoints/{name} is missing; the shipped checkpoint of the drawn wells was expected")
+            raise NotStoredError(
+                f"checkpoints/{name} is missing; the shipped checkpoint of the drawn wells was expected"
+            )
     from mnad.latent.run import LatentConfig, visualize_latent  # UMAP takes seconds to import
 
     out = folder / "latent"

@@ -107,7 +107,9 @@ def conclude(panels: list[Panel], wrong: list[str], items: int) -> str:
     )
     same = same_everywhere(np.stack([panel.item for panel in panels]))
     text += f"At {percent(same, 0)} of the positions all eight wells have the same nearest item"
-    return text + (": here the items stand for places in the image more than for states of the well." if same > 0.5 else ".")
+    return text + (
+        ": here the items stand for places in the image more than for states of the well." if same > 0.5 else "."
+    )
 
 
 def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
@@ -156,5 +158,3 @@ def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
     ) + f", trained {str(detector.record.get('date', 'on an unknown date'))[:10]}, on the drawn wells (seed 0)."
     conclusion = conclude(panels, wrong, len(detector.model.memory.items))
     return Drawn({"synthetic/qualitative": Caption("What the detector sees", shows, source, conclusion)})
-
-

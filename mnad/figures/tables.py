@@ -66,7 +66,9 @@ def draw_comparison(inputs: Inputs, folder: Path) -> Drawn:
     plot_table = importlib.import_module("baselines.figures").plot_table
     paths = sorted(inputs.stored("baselines").rglob("comparison*.csv"))
     if not paths:
-        raise NotStoredError(f"{inputs.results / 'baselines'}: no comparison.csv; the table of a comparison was expected")
+        raise NotStoredError(
+            f"{inputs.results / 'baselines'}: no comparison.csv; the table of a comparison was expected"
+        )
     captions = {}
     for path in paths:
         columns = {"method", "score", "seeds", "auroc_mean", "auroc_low", "auroc_high", "tpr_mean", "tnr_mean"}
