@@ -36,9 +36,9 @@ def positions_conclusion(record: dict) -> str:
     numbers, pooled = record["levels"]["positions"], record["levels"]["images"]
     by_item, by_label = numbers["silhouette"]["item"], numbers["silhouette"]["label"]
     text = (
-        f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: {by_label:.2f}. Of a spill "
-        f"query's ten neighbours {percent(numbers['spill_purity'])} are from spills, {percent(numbers['spill_share'])} of "
-        "all points."
+        f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: {by_label:.2f}. Of a "
+        f"spill query's ten neighbours {percent(numbers['spill_purity'])} are from spills, {percent(numbers['spill_share'])} "
+        "of all points."
     )
     if by_item > by_label and pooled["silhouette"]["label"] > by_label:
         text += " Queries group by item; what is anomalous shows in an image's queries together, less in one of them."
@@ -106,8 +106,8 @@ def compare_conclusion(models: dict[str, dict]) -> str:
     for name, record in models.items():
         numbers = record["levels"]["images"]
         parts.append(
-            f"{name}: silhouette {numbers['silhouette']['label']:.2f}, {percent(numbers['spill_purity'])} spills among a "
-            "spill's ten neighbours"
+            f"{name}: silhouette {numbers['silhouette']['label']:.2f}, {percent(numbers['spill_purity'])} spills among "
+            "a spill's ten neighbours"
         )
     return "; ".join(parts) + "."
 

@@ -1,4 +1,4 @@
-"""What the detector sees on drawn wells: input, reconstruction, error, memory, for the typical and the hardest wells."""
+"""What the detector sees on drawn wells: input, reconstruction, error, memory, of typical and of the hardest wells."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +106,10 @@ def conclude(panels: list[Panel], wrong: list[str], items: int) -> str:
         f"{1 / items:.3f}: every query reads a mixture of the items. "
     )
     same = same_everywhere(np.stack([panel.item for panel in panels]))
-    text += f"At {percent(same, 0)} of the positions all eight wells have the same nearest item"
-    return text + (
-        ": here the items stand for places in the image more than for states of the well." if same > 0.5 else "."
-    )
+    text += f"At {percent(same, 0)} of the positions all eight wells have the same nearest item."
+    if same > 0.5:
+        text += " Here the items stand for places in the image more than for states of the well."
+    return text
 
 
 def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
@@ -141,8 +141,8 @@ def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
             line[0].set_ylabel(group.replace(" ", "\n"), fontsize=7)
         for scale, label, columns in ((error, "squared error", slice(0, 4)), (attention, "attention", slice(4, 8))):
             bar = figure.colorbar(
-                ScalarMappable(scale, "cividis"), ax=axes[:, columns], location="bottom", aspect=40, shrink=0.8, pad=0.02,
-                extend="max" if label == "squared error" else "neither",
+                ScalarMappable(scale, "cividis"), ax=axes[:, columns], location="bottom", aspect=40, shrink=0.8,
+                pad=0.02, extend="max" if label == "squared error" else "neither",
             )  # fmt: skip
             bar.set_label(label, fontsize=7)
         save_figure(figure, folder / "synthetic" / "qualitative.png", FORMATS)

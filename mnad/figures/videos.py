@@ -27,8 +27,8 @@ def conclude(frame: pd.DataFrame) -> str:
     if judged:
         best, worst = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
         text += (
-            f" Of the {len(judged)} videos with both kinds of frames, {best} is ranked best ({percent(judged[best])} %) "
-            f"and {worst} worst ({percent(judged[worst])} %)."
+            f" Of the {len(judged)} videos with both kinds of frames, {best} is ranked best "
+            f"({percent(judged[best])} %) and {worst} worst ({percent(judged[worst])} %)."
         )
     one = frame["video"].nunique() - len(judged)
     if one:
@@ -48,9 +48,9 @@ def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
         stem = str((path.parent / name).relative_to(inputs.results))
         plot_curves(folder / f"{stem}.png", frame, SCORE, FORMATS)
         shows = (
-            "Anomaly score of every frame of the UCSD Ped2 test videos, one panel each; shaded: frames that are labelled "
-            "abnormal. The paper's score, scaled within each video, so heights compare within a panel only. Two columns "
-            "wide (6.9 in)."
+            "Anomaly score of every frame of the UCSD Ped2 test videos, one panel each; shaded: frames that are "
+            "labelled abnormal. The paper's score, scaled within each video, so heights compare within a panel only. Two "
+            "columns wide (6.9 in)."
         )
         source = f"{origin(path.parent)} Table: `{path.name}`."
         captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, conclude(frame))
