@@ -37,8 +37,8 @@ def positions_conclusion(record: dict) -> str:
     by_item, by_label = numbers["silhouette"]["item"], numbers["silhouette"]["label"]
     text = (
         f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: {by_label:.2f}. Of a "
-        f"spill query's ten neighbours {percent(numbers['spill_purity'])} are from spills, {percent(numbers['spill_share'])} "
-        "of all points."
+        f"spill query's ten neighbours {percent(numbers['spill_purity'])} are from spills, "
+        f"{percent(numbers['spill_share'])} of all points."
     )
     if by_item > by_label and pooled["silhouette"]["label"] > by_label:
         text += " Queries group by item; what is anomalous shows in an image's queries together, less in one of them."

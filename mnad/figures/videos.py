@@ -49,8 +49,8 @@ def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
         plot_curves(folder / f"{stem}.png", frame, SCORE, FORMATS)
         shows = (
             "Anomaly score of every frame of the UCSD Ped2 test videos, one panel each; shaded: frames that are "
-            "labelled abnormal. The paper's score, scaled within each video, so heights compare within a panel only. Two "
-            "columns wide (6.9 in)."
+            "labelled abnormal. The paper's score, scaled within each video, so heights compare within a panel "
+            "only. Two columns wide (6.9 in)."
         )
         source = f"{origin(path.parent)} Table: `{path.name}`."
         captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, conclude(frame))
