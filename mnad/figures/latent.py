@@ -20,6 +20,11 @@ def usage(record: dict) -> str:
     )
 
 
+def two_digits(value: float) -> str:
+    """``-0.001`` -> ``0.00``, without a sign on nothing."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def images_conclusion(record: dict) -> str:
     """Of the pooled queries."""
     numbers = record["levels"]["images"]
@@ -33,15 +38,17 @@ def images_conclusion(record: dict) -> str:
 
 def positions_conclusion(record: dict) -> str:
     """Of the single queries."""
-    numbers, pooled = record["levels"]["positions"], record["levels"]["images"]
+    numbers = record["levels"]["positions"]
     by_item, by_label = numbers["silhouette"]["item"], numbers["silhouette"]["label"]
     text = (
-        f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: {by_label:.2f}. Of a "
-        f"spill query's ten neighbours {percent(numbers['spill_purity'])} are from spills, "
+        f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: {two_digits(by_label)}. "
+        f"Of a spill query's ten neighbours {percent(numbers['spill_purity'])} are from spills, "
         f"{percent(numbers['spill_share'])} of all points."
     )
-    if by_item > by_label and pooled["silhouette"]["label"] > by_label:
-        text += " Queries group by item; what is anomalous shows in an image's queries together, less in one of them."
+    if by_item > by_label:
+        text += " Queries group by item, not by what is anomalous."
+    if numbers["spill_purity"] > 2 * numbers["spill_share"]:
+        text += " Close by, spills lie beside spills."
     return text
 
 
@@ -59,10 +66,12 @@ def agreement(key: str, name: str) -> Callable[[dict], str]:
 
     def conclude(record: dict) -> str:
         parts = [
-            f"{level}: {numbers[key]['label']:.2f} with normal against spill, {numbers[key]['kind']:.2f} with the kind"
+            f"{level}: {two_digits(numbers[key]['label'])} with normal against spill, "
+            f"{two_digits(numbers[key]['kind'])} with the kind"
             for level, numbers in record["levels"].items()
         ]
-        return f"Agreement of {name} with what the images show (1 the same, 0 chance) - {'; '.join(parts)}."
+        scale = "adjusted mutual information; 1 the same, 0 chance"
+        return f"Agreement of {name} with what the images show ({scale}): {'; '.join(parts)}."
 
     return conclude
 
@@ -109,7 +118,8 @@ def compare_conclusion(models: dict[str, dict]) -> str:
             f"{name}: silhouette {numbers['silhouette']['label']:.2f}, {percent(numbers['spill_purity'])} spills among "
             "a spill's ten neighbours"
         )
-    return "; ".join(parts) + "."
+    purest = max(models, key=lambda name: models[name]["levels"]["images"]["spill_purity"])
+    return "; ".join(parts) + f". Spills lie closest to other spills in {purest}."
 
 
 def captions(record: dict) -> dict[str, Caption]:
