@@ -29,6 +29,8 @@ from mnad.provenance import provenance
 from mnad.threshold import choose_threshold
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
+# What may change between two calls: thresholds are chosen anew from the stored scores whenever the tables are made.
+FREE = ("out", "overwrite", "seeds", "methods", "resamples", "threshold")
 
 
 @dataclass
@@ -91,6 +93,24 @@ def pixel_metrics(method, images: Images, labels: np.ndarray, masks: np.ndarray)
     return {"pixel_auroc": pixel_auroc(stacked, masks), "aupro": aupro(stacked, masks)}
 
 
+def judge_scores(config: DetectorConfig, arrays: dict[str, np.ndarray]) -> dict[str, dict[str, object]]:
+    """Choose the threshold of every score in ``arrays`` and judge it: score -> :func:`mnad.metrics.judge`, and under
+    ``threshold_note`` how the threshold came about.
+
+    Args:
+        arrays: ``labels`` of the test images, and for each score ``test/<score>``, ``validation/<score>`` and, where
+            there are known anomalies, ``known/<score>``.
+    """
+    judged = {}
+    for key in [key for key in arrays if key.startswith("test/")]:
+        score = key.removeprefix("test/")
+        rule = (config.scores[score].threshold if score in config.scores else None) or config.threshold
+        known = arrays.get(f"known/{score}", np.zeros(0))
+        threshold = choose_threshold(rule, arrays[f"validation/{score}"], known)
+        judged[score] = judge(arrays[key], arrays["labels"], threshold.value) | {"threshold_note": asdict(threshold)}
+    return judged
+
+
 def run_one(
     name: str,
     config: CompareConfig,
@@ -100,7 +120,7 @@ def run_one(
     labels: np.ndarray,
     masks: np.ndarray | None,
 ) -> None:
-    """Fit, choose the threshold of every score, judge; the result goes to ``folder``."""
+    """Fit, score, choose the thresholds, judge; the result goes to ``folder``."""
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that did not finish
     folder.mkdir(parents=True)
     held = reset_peak()
@@ -111,16 +131,16 @@ def run_one(
     started = time.perf_counter()
     test = method.scores(sets["test"])
     images_per_second = len(sets["test"]) / (time.perf_counter() - started)
-    validation = method.scores(sets["validation"])
-    known = method.scores(sets["known"]) if "known" in sets else {}
-    rows, arrays = {}, {"labels": labels}
-    for score, values in test.items():
-        if not np.isfinite(values).all():
-            raise UserError(f"score {score!r}: not finite for {(~np.isfinite(values)).sum()} images")
-        rule = (config.scores[score].threshold if score in config.scores else None) or config.threshold
-        threshold = choose_threshold(rule, validation[score], known.get(score, np.zeros(0)))
-        rows[score] = judge(values, labels, threshold.value) | {"threshold_note": asdict(threshold)}
-        arrays[score] = values
+    arrays = {"labels": labels}
+    for role, found in (
+        ("test", test),
+        ("validation", method.scores(sets["validation"])),
+        ("known", method.scores(sets["known"]) if "known" in sets else {}),
+    ):
+        for score, values in found.items():
+            if not np.isfinite(values).all():
+                raise UserError(f"score {score!r}: not finite for {(~np.isfinite(values)).sum()} {role} images")
+            arrays[f"{role}/{score}"] = values
     peak = peak_above_mb(held)
     pixels = pixel_metrics(method, sets["test"], labels, masks) if masks is not None else None
     with atomic_path(folder / SCORES) as temporary, temporary.open("wb") as file:
@@ -131,7 +151,7 @@ def run_one(
             "method": name,
             "seed": seed,
             "primary": method.primary,
-            "scores": rows,
+            "scores": judge_scores(config, arrays),
             "pixels": pixels,
             "fit_seconds": fit_seconds,
             "images_per_second": images_per_second,
@@ -185,7 +205,7 @@ def run_comparison(config: CompareConfig) -> Path:
         if layout.known:
             stores["known"] = Images(layout.known, size, memory, "known anomalies")
     out = open_run_folder(config.out, config.overwrite, resume=not config.overwrite)
-    check_same_run(out, config, free=("out", "overwrite", "seeds", "methods", "resamples"))
+    check_same_run(out, config, free=FREE)
     write_json(out / "config.json", plain(config))
     write_json(out / "provenance.json", provenance())
     write_split(out / "split.json", layout, root)

@@ -20,7 +20,7 @@ def mean_roc(runs: Runs, score: str) -> np.ndarray:
     """True positive rate at each of ``GRID``, mean over seeds."""
     curves = []
     for arrays in runs.arrays:
-        fpr, tpr, _ = roc_curve(arrays["labels"], arrays[score])
+        fpr, tpr, _ = roc_curve(arrays["labels"], arrays[f"test/{score}"])
         # The upper end of each vertical step, so that the curve starts where its first false alarm does.
         curves.append(tpr[np.searchsorted(fpr, GRID, side="right") - 1])
     return np.mean(curves, axis=0)

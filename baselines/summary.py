@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.compare import FAILED, RESULT, SCORES, CompareConfig
+from baselines.compare import FAILED, RESULT, SCORES, CompareConfig, judge_scores
 from mnad.bootstrap import auroc_resamples, interval, resampled_counts
 
 REFERENCE = "mnad"  # the method that the others are compared with
@@ -27,16 +27,17 @@ class Runs:
 
 
 def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
-    """Method -> its runs, in the order of the configuration."""
+    """Method -> its runs, in the order of the configuration, judged by the thresholds of the configuration."""
     found = {}
     for name in config.methods:
         found[name] = runs = Runs()
         for seed in range(config.seeds):
             folder = out / name / f"seed-{seed}"
             if (folder / RESULT).is_file():
-                runs.results.append(json.loads((folder / RESULT).read_text(encoding="utf-8")))
                 with np.load(folder / SCORES) as stored:
                     runs.arrays.append(dict(stored))
+                result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+                runs.results.append(result | {"scores": judge_scores(config, runs.arrays[-1])})
             elif (folder / FAILED).is_file():
                 runs.failures.append(json.loads((folder / FAILED).read_text(encoding="utf-8")))
     return found
@@ -85,7 +86,7 @@ def add_bootstrap(frame: pd.DataFrame, found: dict[str, Runs], primary: str, res
         return frame
     counts = resampled_counts(labels, resamples)
     drawn = {
-        (name, score): auroc_resamples([arrays[score] for arrays in runs.arrays], labels, counts)
+        (name, score): auroc_resamples([arrays[f"test/{score}"] for arrays in runs.arrays], labels, counts)
         for name, runs in found.items()
         if runs.results
         for score in runs.results[0]["scores"]

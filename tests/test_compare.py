@@ -157,6 +157,17 @@ def test_threshold_is_honest_and_the_same_rule_for_all(done: CompareConfig) -> N
         }
 
 
+def test_another_threshold_rule_needs_no_training(done: CompareConfig) -> None:
+    before = pd.read_csv(done.out / "comparison.csv")
+    compare_and_tabulate(replace(done, threshold=ThresholdConfig("normal_quantile", normal_quantile=0.0)))
+    after = pd.read_csv(done.out / "comparison.csv")
+    assert Brightest.fits == 0 and set(after["threshold_rule"]) == {"normal_quantile"}
+    assert (after["tnr_mean"] < before["tnr_mean"]).all() and (after["tpr_mean"] == 1).all()
+    assert (
+        "CHOSEN WITHOUT ANY ANOMALY (so says the rule): the 0.00% quantile" in (done.out / "comparison.md").read_text()
+    )
+
+
 def test_resumes_where_it_stopped(done: CompareConfig) -> None:
     run_comparison(done)
     assert Brightest.fits == 0  # all is there

@@ -41,9 +41,9 @@ def positions_conclusion(record: dict) -> str:
     numbers = record["levels"]["positions"]
     by_item, by_label = numbers["silhouette"]["item"], numbers["silhouette"]["label"]
     text = (
-        f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: {two_digits(by_label)}. "
-        f"Of a spill query's ten neighbours {percent(numbers['spill_purity'])} are from spills, "
-        f"{percent(numbers['spill_share'])} of all points."
+        f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: "
+        f"{two_digits(by_label)}. Of a spill query's ten neighbours {percent(numbers['spill_purity'])} are from "
+        f"spills, {percent(numbers['spill_share'])} of all points."
     )
     if by_item > by_label:
         text += " Queries group by item, not by what is anomalous."
