@@ -18,6 +18,9 @@ lint: env
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+# One thread each: the tests are tiny, and torch's threads only wait for each other when the machine is busy.
+test test-all: export OMP_NUM_THREADS = 1
+
 test: env lint
 	$(PY) -m pytest -m "not slow" --durations=10
 

@@ -81,3 +81,17 @@ def plot_comparison(path: Path, frame: pd.DataFrame, found: dict[str, Runs]) -> 
         top.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
         draw_bars(bottom.subplots(), frame)
         return save_figure(figure, path)
+
+
+def plot_table(path: Path, frame: pd.DataFrame, formats: tuple[str, ...] = ("png",)) -> list[Path]:
+    """The bars of all rows of a stored table, with TPR and TNR at each score's own threshold written beside them."""
+    with style():
+        figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 0.7 + 0.17 * len(frame)), layout="constrained")
+        draw_bars(axes, frame)
+        for column, (name, place) in enumerate((("tpr_mean", 1.03), ("tnr_mean", 1.11))):
+            across = axes.get_yaxis_transform()
+            axes.text(place, -0.75, ("TPR", "TNR")[column], transform=across, ha="left", va="bottom", fontsize=7)
+            for row, value in enumerate(frame[name]):
+                text = "–" if np.isnan(value) else f"{value:.3f}"
+                axes.text(place, row, text, transform=across, ha="left", va="center", fontsize=6.5)
+        return save_figure(figure, path, formats)

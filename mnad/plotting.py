@@ -45,8 +45,12 @@ def style() -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, path: str | Path, formats: tuple[str, ...] = ("png",)) -> list[Path]:
+def save_figure(
+    figure: Figure, path: str | Path, formats: tuple[str, ...] = ("png",), dpi: int = STYLE["savefig.dpi"]
+) -> list[Path]:
     """Write ``figure`` to ``path`` (suffix replaced by each of ``formats``), close it, return the files.
+
+    ``dpi`` is the resolution of the PNG and of what is kept as pixels in a PDF.
 
     The files carry no date, so the same figure gives the same bytes.
 
@@ -61,7 +65,7 @@ def save_figure(figure: Figure, path: str | Path, formats: tuple[str, ...] = ("p
             for suffix in formats:
                 target = path.with_suffix(f".{suffix}")
                 metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
-                figure.savefig(target, metadata=metadata)
+                figure.savefig(target, metadata=metadata, dpi=dpi)
                 written.append(target)
         except OSError as error:
             raise UserError(

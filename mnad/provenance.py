@@ -2,7 +2,9 @@
 
 import datetime
 import platform
+import shlex
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def provenance() -> dict[str, object]:
     """A JSON-able record to store with every run."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.argv]),
         "git_revision": git_revision(),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",

@@ -58,7 +58,7 @@ def plot_histogram(path: Path, normal: np.ndarray, spill: np.ndarray, threshold:
         return save_figure(figure, path)
 
 
-def plot_losses(path: Path, log: pd.DataFrame) -> list[Path]:
+def plot_losses(path: Path, log: pd.DataFrame, formats: tuple[str, ...] = ("png",)) -> list[Path]:
     """Loss terms over epochs, from ``log.jsonl``."""
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
@@ -76,7 +76,7 @@ def plot_losses(path: Path, log: pd.DataFrame) -> list[Path]:
         axes.set(xlabel="epoch", ylabel="loss (unweighted)", yscale="log")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-        return save_figure(figure, path)
+        return save_figure(figure, path, formats)
 
 
 def scores_frame(

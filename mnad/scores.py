@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from mnad.errors import UserError
@@ -91,6 +92,22 @@ class EllipseError:
 
 
 @dataclass(frozen=True)
+class PeakError:
+    """Largest mean absolute error of any ``window`` x ``window`` pixels, on [0, 1] images; ours, for video.
+
+    An unusual object fills a small part of a frame: the mean over the frame (PSNR) hardly sees it, its window does.
+    """
+
+    window: int = 9
+    needs_memory: ClassVar[bool] = False
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        error = (out.output - target).abs().mean(dim=1, keepdim=True) / 2
+        side = min(self.window, *error.shape[2:])
+        return F.avg_pool2d(error, side, stride=1).flatten(1).amax(dim=1)
+
+
+@dataclass(frozen=True)
 class WallHue:
     """How far the inside of the well leans to the colour of the bare wall, against the reconstruction.
 
@@ -130,11 +147,12 @@ class Glitter:
         return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)
 
 
-Term = Psnr | FeatureDistance | EllipseError | WallHue | Glitter
+Term = Psnr | FeatureDistance | EllipseError | PeakError | WallHue | Glitter
 TERMS: dict[str, type[Term]] = {
     "psnr": Psnr,
     "feature_distance": FeatureDistance,
     "ellipse_error": EllipseError,
+    "peak_error": PeakError,
     "wall_hue": WallHue,
     "glitter": Glitter,
 }
@@ -178,12 +196,15 @@ class ScoreConfig:
             what one normal in a hundred reaches in each term: every term gets the same false-alarm budget.
         combine: ``sum`` of weight times term (MNAD's), or ``max``, an OR of the terms.
         threshold: how this score's threshold is chosen; None is the detector's rule.
+        smooth: frames of a centred moving average over the scores of a video (ours; 1 is none, the paper's).
+            Photographs have no neighbours and ignore it.
     """
 
     terms: list[TermConfig]
     normalise: Normalise = "minmax"
     combine: Combine = "sum"
     threshold: ThresholdConfig | None = None
+    smooth: int = 1
 
 
 def mnad_score(weight: float = 0.7) -> ScoreConfig:
@@ -218,7 +239,9 @@ class Score(nn.Module):
         self.names = [t.name for t, _ in kept]
         self.terms = [term for _, term in kept]
         self.weights = [t.weight for t, _ in kept]
-        self.normalise, self.combine = config.normalise, config.combine
+        self.normalise, self.combine, self.smooth = config.normalise, config.combine, config.smooth
+        if self.smooth < 1:
+            raise UserError(f"smooth: {self.smooth}; at least 1 frame was expected")
         self.register_buffer("low", torch.zeros(len(kept), dtype=torch.float64))
         self.register_buffer("high", torch.ones(len(kept), dtype=torch.float64))
 

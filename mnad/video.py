@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 
 from mnad.data.clips import check_length, clip_input, past_frames
@@ -108,16 +109,16 @@ def score_video(detector: Detector, name: str, frames: Iterable[np.ndarray], gam
     return VideoTerms(name, past, stacked, np.array(regular), np.array(updated), counts)
 
 
-def paper_scores(score: Score, raw: np.ndarray) -> np.ndarray:
-    """The paper's score of the frames of one video, N x T raw terms -> N, higher is more anomalous.
+def video_scores(score: Score, raw: np.ndarray) -> np.ndarray:
+    """Scores of the frames of one video in the paper's manner, N x T raw terms -> N, higher is more anomalous.
 
     The terms are min-max normalised over this very video: ``S = lambda (1 - norm(P)) + (1 - lambda) norm(D)``. It
     needs the whole video, its test frames included; a term that never changes counts 0 instead of dividing by zero.
-    Official: the complement 1 - S, with the labels inverted.
+    Official: the complement 1 - S, with the labels inverted. Ours: ``score.smooth`` above 1 averages neighbours.
     """
     own = copy.deepcopy(score).cpu()
     values = torch.from_numpy(raw)
-    return own.fit(values)(values).numpy()
+    return uniform_filter1d(own.fit(values)(values).numpy(), score.smooth, mode="nearest")
 
 
 def frame_map(detector: Detector, frames: Iterable[np.ndarray], index: int, name: str = "video") -> np.ndarray:

@@ -45,9 +45,9 @@ def write_maps(detector: Detector, layout: VideoLayout, maps: list[str], folder:
         name, _, number = wanted.rpartition(":")
         if name not in videos or not number.isdecimal():
             raise UserError(f"video.maps: {wanted!r}; VIDEO:FRAME with VIDEO of {', '.join(videos)} was expected")
-        target = free(folder / f"{name}_{number}.npy")
+        target, picture = (free(folder / f"{name}_{number}{suffix}") for suffix in (".npy", ".png"))
         values = frame_map(detector, videos[name].frames(detector.config.images.size), int(number), name)
-        plot_map(target, values)
+        plot_map(picture, values)
         np.save(target, values)
 
 
@@ -66,7 +66,7 @@ def evaluate_checkpoint(
         raise UserError(f"video.gamma: {options.gamma}; a number above 0 was expected")
     gamma = (options.gamma or GAMMA[detector.config.model.variant]) if options.update else None
     layout = read_videos(data, train=False)
-    figure = free(options.figure) if options.figure else None
+    figure = free(options.figure.with_suffix(".png")) if options.figure else None
     folder = stamped(data.stem)
     if layout.labels is None:
         csv, figure = csv or folder / "scores.csv", figure or folder / "curves.png"

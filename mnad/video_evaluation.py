@@ -14,7 +14,7 @@ from mnad.data.videos import FrameFolder, VideoFile
 from mnad.detector import Detector
 from mnad.health import memory_health
 from mnad.metrics import judge
-from mnad.video import VideoTerms, kept_items, paper_scores, score_video
+from mnad.video import VideoTerms, kept_items, score_video, video_scores
 
 
 @dataclass
@@ -55,7 +55,7 @@ def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None
     """One row for each scored frame of one video.
 
     Columns: ``video``; ``frame`` (counted from 0); ``label`` if there are ``labels`` (one for each frame of the
-    video; official: prediction drops the first four); for each score ``score_NAME`` (the paper's, over this
+    video; official: prediction drops the first four); for each score ``score_NAME`` (over this
     video's own minimum and maximum), ``NAME_TERM`` (raw terms) and, if calibrated, ``online_NAME`` (on the scale of
     the validation videos: needs no future frame) and ``verdict_NAME``; ``regular_score`` (E_t); ``updated`` (0 or 1).
     """
@@ -65,7 +65,7 @@ def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None
         table["label"] = labels[terms.first :]
     online = detector.combine(terms.raw)
     for name, score in detector.scores.items():
-        table[f"score_{name}"] = paper_scores(score, terms.raw[name])
+        table[f"score_{name}"] = video_scores(score, terms.raw[name])
         if name in detector.thresholds:
             table[f"online_{name}"] = online[name]
             table[f"verdict_{name}"] = (online[name] >= detector.thresholds[name].value).astype(int)

@@ -25,14 +25,14 @@ def wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_wells(root, seed=1, n_train=40, n_spills=6, n_test_normal=24, n_test_spill=10)
 
 
+SMALL = {"images": 60, "queries": 120, "reads": 20, "perplexity": 10, "neighbors": 5}
+
+
 @pytest.fixture(scope="module")
-def folders(wells: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The command with both shipped checkpoints, and with the autoencoder alone; embedding is the slow part."""
-    out = tmp_path_factory.mktemp("out")
-    small = {"data": wells, "images": 60, "queries": 120, "reads": 20, "perplexity": 10, "neighbors": 5}
-    both = LatentConfig(checkpoint=CHECKPOINT, compare=COMPARE, out=out / "both", **small)
-    alone = LatentConfig(checkpoint=COMPARE, out=out / "alone", **small)
-    return {"both": visualize_latent(both), "alone": visualize_latent(alone), "data": wells}
+def written(wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command with both shipped checkpoints; embedding is the slow part."""
+    out = tmp_path_factory.mktemp("out") / "both"
+    return visualize_latent(LatentConfig(checkpoint=CHECKPOINT, compare=COMPARE, data=wells, out=out, **SMALL))
 
 
 def unit(n: int, dim: int = 6, seed: int = 0) -> np.ndarray:
@@ -160,6 +160,7 @@ def test_too_few_points_are_refused(count: int, perplexity: float, neighbors: in
         embed.check_size(count, perplexity, neighbors, "images")
 
 
+@pytest.mark.slow
 def test_maps_are_seeded_and_place_every_part() -> None:
     parts = {"queries": unit(40), "reads": unit(6, seed=1), "items": unit(3, seed=2)}
     first, second = (embed.embed(parts, perplexity=5, neighbors=5, seed=3) for _ in range(2))
@@ -172,11 +173,11 @@ def test_maps_are_seeded_and_place_every_part() -> None:
 # The whole command
 
 
-def test_command_writes_everything(folders: dict[str, Path]) -> None:
-    found = {path.name for path in folders["both"].iterdir()}
+def test_command_writes_everything(written: Path) -> None:
+    found = {path.name for path in written.iterdir()}
     drawn = {"images", "positions", "items", "kinds_items", "kinds_clusters", "compare"}
     assert found == {f"{n}.{s}" for n in drawn for s in ("png", "pdf")} | {"latent.html", "latent.json"}
-    record = json.loads((folders["both"] / "latent.json").read_text())
+    record = json.loads((written / "latent.json").read_text())
     assert set(record["models"]) == {"mnad", "conv_ae"} and record["reported_against"] == "kind"
     memory = record["models"]["mnad"]["memory"]
     assert sum(memory["counts"]) == 60 * 24 and memory["dead_items"] == memory["counts"].count(0)
@@ -184,16 +185,19 @@ def test_command_writes_everything(folders: dict[str, Path]) -> None:
     assert level["points"] == 120 and set(level["trustworthiness"]) == {"pca", "tsne", "umap"}
 
 
-def test_baseline_is_drawn_without_a_memory(folders: dict[str, Path]) -> None:
-    names = {path.name for path in folders["alone"].iterdir()}
+@pytest.mark.slow
+def test_baseline_is_drawn_without_a_memory(wells: Path, tmp_path: Path) -> None:
+    out = visualize_latent(LatentConfig(checkpoint=COMPARE, data=wells, out=tmp_path / "alone", **SMALL))
+    names = {path.name for path in out.iterdir()}
     assert "images.png" in names and "items.png" not in names and "kinds_items.png" not in names
-    record = json.loads((folders["alone"] / "latent.json").read_text())["models"]["conv_ae"]
+    record = json.loads((out / "latent.json").read_text())["models"]["conv_ae"]
     assert record["memory"] is None and record["levels"]["images"]["silhouette"]["item"] is None
 
 
-def test_existing_output_is_kept(folders: dict[str, Path]) -> None:
+def test_existing_output_is_kept(wells: Path, tmp_path: Path) -> None:
+    (tmp_path / "latent.json").write_text("{}")
     with pytest.raises(UserError, match="already there"):
-        visualize_latent(LatentConfig(data=folders["data"], out=folders["both"]))
+        visualize_latent(LatentConfig(data=wells, out=tmp_path))
 
 
 def test_unwritable_output_is_refused_before_the_work(wells: Path, tmp_path: Path) -> None:

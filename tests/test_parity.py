@@ -15,7 +15,7 @@ from mnad.memory import Memory
 from mnad.model import MNAD, Output
 from mnad.official import load_official, our_name
 from mnad.scores import FeatureDistance, Psnr, Score, mnad_score
-from mnad.video import paper_scores, regular_score
+from mnad.video import regular_score, video_scores
 
 DATA = Path(__file__).parent / "data"
 PARAMETERS = json.loads((DATA / "mnad_official_parameters.json").read_text())
@@ -158,7 +158,7 @@ def test_scores(golden: dict[str, np.ndarray]) -> None:
     check(-Psnr()(target, out), golden["score_psnr"])
     check(FeatureDistance()(target, out), golden["score_feature_distance"])
     raw = Score(mnad_score(0.6)).raw(target, out).numpy()
-    normality = 1 - paper_scores(Score(mnad_score(0.6)), raw)
+    normality = 1 - video_scores(Score(mnad_score(0.6)), raw)
     check(torch.from_numpy(normality), golden["score_normality_alpha06"])
 
 

@@ -12,6 +12,7 @@ from mnad.scores import (
     EllipseError,
     FeatureDistance,
     Glitter,
+    PeakError,
     Psnr,
     Score,
     ScoreConfig,
@@ -71,6 +72,15 @@ def test_ellipse_error_median_and_mean():
     mean = EllipseError(quantile=None)(target, out_of(output))
     assert median.item() == pytest.approx(np.log(0.01), abs=1e-5)
     assert mean.item() == pytest.approx(np.log((0.01 * (inside - 1) + 1.21) / inside), abs=1e-5)
+
+
+def test_peak_error_by_hand():
+    target = torch.zeros(1, 3, 16, 24)
+    target[:, :, 2:5, 3:6] = 0.9  # 3 x 3 pixels, 0.45 on [0, 1]
+    zero = out_of(torch.zeros(1, 3, 16, 24))
+    assert PeakError(3)(target, zero).item() == pytest.approx(0.45)
+    assert PeakError(9)(target, zero).item() == pytest.approx(0.45 * 9 / 81)
+    assert PeakError(99)(target, zero).item() == pytest.approx(0.45 * 9 / 256)  # the window ends at the image
 
 
 def test_wall_hue_by_hand():

@@ -16,8 +16,8 @@ from mnad.data.clips import Clips
 from mnad.data.videos import read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.scores import Score, mnad_score
-from mnad.video import frame_map, kept_items, paper_scores, regular_score, score_video
+from mnad.scores import Score, ScoreConfig, TermConfig, mnad_score
+from mnad.video import frame_map, kept_items, regular_score, score_video, video_scores
 from mnad.video_evaluation import evaluate_videos, frame_metrics
 from mnad.video_report import plot_curves, runs_of_ones
 
@@ -156,13 +156,13 @@ def test_paper_score_is_the_weighted_sum_of_min_max_terms() -> None:
     raw = np.random.default_rng(0).normal(size=(20, 2))
     score = Score(mnad_score(0.6))
     scaled = (raw - raw.min(axis=0)) / np.ptp(raw, axis=0)
-    np.testing.assert_allclose(paper_scores(score, raw), 0.6 * scaled[:, 0] + 0.4 * scaled[:, 1])
+    np.testing.assert_allclose(video_scores(score, raw), 0.6 * scaled[:, 0] + 0.4 * scaled[:, 1])
     assert score.low.tolist() == [0, 0] and score.high.tolist() == [1, 1]  # the fitted statistics are not touched
 
 
 def test_equal_terms_do_not_divide_by_zero() -> None:
     raw = np.array([[1.0, 3.0], [2.0, 3.0]])
-    np.testing.assert_allclose(paper_scores(Score(mnad_score(0.6)), raw), [0, 0.6])
+    np.testing.assert_allclose(video_scores(Score(mnad_score(0.6)), raw), [0, 0.6])
 
 
 # Maps -------------------------------------------------------------------------------------------------------------
@@ -255,3 +255,12 @@ def test_detector_refuses_sizes_that_the_encoder_cannot_halve() -> None:
     config.images.height = 12
     with pytest.raises(UserError, match=r"images\.height: 12; a positive multiple of 8 was expected"):
         Detector(config)
+
+
+def test_smoothing_averages_neighbours_of_one_video():
+    raw = np.array([[0.0], [0.0], [3.0], [0.0], [0.0], [0.0]])
+    plain, smooth = (video_scores(Score(ScoreConfig([TermConfig("psnr")], smooth=frames)), raw) for frames in (1, 3))
+    assert plain.tolist() == [0, 0, 1, 0, 0, 0]
+    assert smooth == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 0, 0])
+    with pytest.raises(UserError, match="smooth: 0"):
+        Score(ScoreConfig([TermConfig("psnr")], smooth=0))

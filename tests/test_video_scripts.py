@@ -122,11 +122,11 @@ def test_evaluate_a_video_file(
 def test_nothing_of_the_users_is_replaced(
     script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = tmp_path / "mine"
+    mine = tmp_path / "mine.png"
     mine.write_text("letters")
     for option in ("--json", "--csv", "--video.figure"):
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, option, mine) == 2
-        assert "mine: exists already" in error_line(capsys)
+        assert "mine.png: exists already" in error_line(capsys)
     assert mine.read_text() == "letters"
 
 
@@ -138,6 +138,23 @@ def test_plot_from_stored_scores(
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"curves.png", "curves.pdf"}
     assert script("plot_video_scores", "--scores", tmp_path / "none.csv", "--out", tmp_path / "c.png") == 2
     assert "none.csv: cannot be read" in error_line(capsys)
+
+
+def test_collect_runs(
+    script: Script, run_folder: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "figures"
+    assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out) == 0
+    (found,) = json.loads((out / "results.json").read_text())["runs"]
+    metrics = json.loads((run_folder / "metrics.json").read_text())["test"]
+    for name, test in found["test"].items():
+        assert test["scores"]["mnad"]["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
+    assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
+    assert {path.name for path in out.iterdir()} == {"results.json", "scores.csv", "curves.png", "curves.pdf"}
+    assert script("collect_video_runs", f"--runs=[{tiny_run}]", "--out", out) == 2
+    assert "judged photographs; a run on videos was expected" in error_line(capsys)
+    assert script("collect_video_runs", f"--runs=[{tmp_path}]", "--out", out) == 2
+    assert "metrics.json: cannot be read; a finished video run was expected" in error_line(capsys)
 
 
 def test_prediction_needs_videos(

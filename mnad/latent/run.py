@@ -1,7 +1,7 @@
 """The whole of ``scripts/visualize_latent.py``: sample, collect, map, measure, draw, write."""
 
-import datetime
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.experiment import SYNTHETIC
-from mnad.files import output_folder, write_json
+from mnad.files import output_folder, stamped, write_json
 from mnad.health import memory_health
 from mnad.latent import figures
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
@@ -41,7 +41,8 @@ class LatentConfig:
         out: folder to write to; none makes ``runs/latent-<date>-<time>``.
         overwrite: write into an existing folder; files of the same name are replaced.
         images: size of the stratified sample of images (small strata whole, the rest in equal parts).
-        queries: size of the stratified sample of single queries of these images.
+        queries: size of the stratified sample of single queries of these images. From about 4,000 UMAP searches
+            neighbours approximately, which takes half a minute more to compile.
         reads: read vectors drawn among the queries; all of them would hide the rest.
         perplexity: of t-SNE.
         neighbors: of UMAP.
@@ -57,8 +58,8 @@ class LatentConfig:
     compare: Path | None = None
     out: Path | None = None
     overwrite: bool = False
-    images: int = 3000
-    queries: int = 4000
+    images: int = 2500
+    queries: int = 3000
     reads: int = 300
     perplexity: float = 30.0
     neighbors: int = 15
@@ -99,10 +100,11 @@ def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int]) -> 
     return Sample(images, positions, record)
 
 
-def map_levels(config: LatentConfig, latent: Latent) -> None:
-    """Fill the maps of every level: queries, a seeded choice of reads, and items, in one space."""
+def map_levels(config: LatentConfig, latent: Latent, names: Sequence[str]) -> None:
+    """Fill the maps of the levels ``names``: queries, a seeded choice of reads, and items, in one space."""
     rng = np.random.default_rng(config.seed)
-    for name, level in latent.levels.items():
+    for name in names:
+        level = latent.levels[name]
         parts = {"queries": level.queries}
         if latent.items is not None:
             some = np.sort(rng.permutation(len(level.reads))[: max(config.reads, 1)])
@@ -174,12 +176,12 @@ def visualize_latent(config: LatentConfig) -> Path:
     data = open_images(root, first.config, config.layout)
     kind = next(c for c in ("kind", "video", "group") if c in data.table)
     sample = draw_sample(config, data, first.config.images.size)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    out = output_folder(config.out or Path("runs") / f"latent-{stamp}", config.overwrite)
+    out = output_folder(config.out or stamped("latent"), config.overwrite)
     models: dict[str, tuple[Latent, dict]] = {}
     for path, detector in detectors.items():
         latent = collect(detector, data, sample.images, sample.positions)
-        map_levels(config, latent)
+        # what is compared is drawn by image only
+        map_levels(config, latent, ["images"] if models else list(latent.levels))
         numbers = {"checkpoint": path.name} | measure_levels(config, latent, kind)
         models[latent.model if latent.model not in models else f"{latent.model} ({path.stem})"] = latent, numbers
     latent, numbers = next(iter(models.values()))

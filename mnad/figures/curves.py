@@ -1,0 +1,45 @@
+"""Training curves of the stored run."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mnad.errors import UserError
+from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs
+from mnad.figures.stored_run import FOLDER, run_origin
+from mnad.report import plot_losses
+
+
+def conclusion(log: pd.DataFrame) -> str:
+    """What the curves say, from their last epoch."""
+    first, last = log.iloc[0], log.iloc[-1]
+    text = (
+        f"After {len(log)} epochs the pixel error is {last['pixel']:.4f} in training and "
+        f"{last['validation_pixel']:.4f} on validation normals ({last['validation_pixel'] / last['pixel']:.2f} times "
+        f"as much); validation went from {first['validation_pixel']:.4f} to its lowest, "
+        f"{log['validation_pixel'].min():.4f}, in epoch {log.loc[log['validation_pixel'].idxmin(), 'epoch']:.0f}."
+    )
+    if "dead_items" in log:
+        text += (
+            f" The memory is in use: {last['perplexity']:.1f} effective items, {last['dead_items']:.0f} never nearest."
+        )
+    return text
+
+
+def draw_training(inputs: Inputs, folder: Path) -> Drawn:
+    """Loss terms over epochs."""
+    path = inputs.stored(f"{FOLDER}/log.jsonl")
+    try:
+        log = pd.read_json(path, lines=True)
+    except ValueError as error:
+        raise UserError(f"{path}: is no log of a training ({error}); one JSON object a line was expected") from error
+    missing = {"epoch", "pixel", "validation_pixel"} - set(log.columns)
+    if missing:
+        raise UserError(f"{path}: no {', '.join(sorted(missing))}; the log of a training was expected")
+    plot_losses(folder / "synthetic" / "training.png", log, FORMATS)
+    shows = (
+        "Loss terms of MNAD over the epochs, unweighted, on a logarithmic axis: pixel error in training (solid, dots) "
+        "and on the validation normals (dashed, squares), compactness (triangles up) and separateness (triangles "
+        "down) of the memory. One column wide (3.3 in)."
+    )
+    return Drawn({"synthetic/training": Caption("Training curves", shows, run_origin(inputs), conclusion(log))})

@@ -1,0 +1,133 @@
+"""What a committed figure is: inputs, a drawing with a caption for each file, or a reason to skip it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from mnad.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+MARK = "<!-- drawn by scripts/make_figures.py -->"  # first line of every caption; edits there are lost
+FORMATS = ("png", "pdf")
+
+
+class NotStoredError(Exception):
+    """A figure cannot be drawn here; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the stored results are.
+
+    Attributes:
+        results: folder with the stored results of each part, usually ``figures/``.
+        checkpoint: detector of the synthetic wells, for pictures of what it does; None is the shipped one.
+        data: folder of drawn wells; None draws the synthetic default.
+    """
+
+    results: Path
+    checkpoint: Path | None = None
+    data: Path | None = None
+
+    def stored(self, path: str) -> Path:
+        """``results / path``.
+
+        Raises:
+            NotStoredError: it is not there.
+        """
+        found = self.results / path
+        if not found.exists():
+            raise NotStoredError(f"{found} is missing; a stored result was expected there")
+        return found
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Text beside a figure.
+
+    Attributes:
+        title: one line.
+        shows: what is to be seen, and how to read it.
+        source: run or command, and date.
+        conclusion: what follows from it; written from the numbers, so that it stays true when they change.
+    """
+
+    title: str
+    shows: str
+    source: str
+    conclusion: str
+
+    def markdown(self) -> str:
+        """The caption file."""
+        parts = {"Shows": self.shows, "From": self.source, "Conclusion": self.conclusion}
+        text = "\n\n".join(f"**{name}.** {part}" for name, part in parts.items())
+        return f"{MARK}\n# {self.title}\n\n{text}\n"
+
+
+@dataclass
+class Drawn:
+    """What one entry wrote into the folder that it was given.
+
+    Attributes:
+        captions: figure (path below the folder, without suffix) -> caption; each has a file for each of ``FORMATS``.
+        extras: other files (paths below the folder) that belong to the figures, such as their numbers.
+    """
+
+    captions: dict[str, Caption]
+    extras: list[str] = field(default_factory=list)
+
+
+# Draws into a folder. Raises NotStoredError when its inputs are not there.
+Entry = Callable[[Inputs, Path], Drawn]
+
+
+def read_json(path: Path) -> dict:
+    """Parse ``path``.
+
+    Raises:
+        UserError: missing or no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); JSON was expected") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds no object; a JSON object was expected")
+    return found
+
+
+def read_table(path: Path, columns: set[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
+
+    Raises:
+        UserError: unreadable or a column is missing.
+    """
+    try:
+        frame = pd.read_csv(path, dtype={name: str for name in text})
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); a table was expected") from error
+    missing = sorted(columns - set(frame.columns))
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}; {', '.join(sorted(columns))} were expected")
+    return frame
+
+
+def origin(folder: Path) -> str:
+    """Command and date of the results in ``folder``: from ``run.json`` (``command``, ``date``), else the run's own
+    ``provenance.json``."""
+    record: dict = {}
+    for name in ("provenance.json", "run.json"):
+        if (folder / name).is_file():
+            record |= read_json(folder / name)
+    command = f"`{record['command']}`" if "command" in record else f"results stored in {folder.name}/"
+    date = str(record.get("date", "date not stored"))[:10] if "date" in record else "date not stored"
+    revision = f", revision {record['git_revision']}" if "git_revision" in record else ""
+    return f"{command}, {date}{revision}."
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``0.9667`` -> ``96.7 %``."""
+    return f"{100 * share:.{digits}f} %"

@@ -1,0 +1,57 @@
+"""Anomaly-score curves of Ped2 from stored score tables; no frame of the videos is ever drawn."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin, read_table
+from mnad.video_evaluation import auc
+from mnad.video_report import percent, plot_curves
+
+SCORE = "score_mnad"
+
+
+def per_video(frame: pd.DataFrame) -> dict[str, float | None]:
+    """Frame AUC of each video; None where all frames have one label."""
+    return {
+        str(video): auc(part["label"].to_numpy(), part[SCORE].to_numpy())
+        for video, part in frame.groupby("video", sort=False)
+    }
+
+
+def conclude(frame: pd.DataFrame) -> str:
+    """Frame AUC over all frames, and the best and the worst video."""
+    whole = auc(frame["label"].to_numpy(), frame[SCORE].to_numpy())
+    text = f"Frame AUC over all {len(frame)} scored frames: {percent(whole)} %."
+    judged = {video: value for video, value in per_video(frame).items() if value is not None}
+    if judged:
+        best, worst = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
+        text += (
+            f" Of the {len(judged)} videos with both kinds of frames, {best} is ranked best "
+            f"({percent(judged[best])} %) and {worst} worst ({percent(judged[worst])} %)."
+        )
+    one = frame["video"].nunique() - len(judged)
+    if one:
+        text += f" {one} videos hold one kind of frames only: their curves count in the AUC over all frames alone."
+    return text
+
+
+def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
+    """Every stored ``ped2/**/scores*.csv``, one panel for each video."""
+    paths = sorted(inputs.stored("ped2").rglob("scores*.csv"))
+    if not paths:
+        raise NotStoredError(f"{inputs.results / 'ped2'}: no scores*.csv; score tables of evaluate.py were expected")
+    captions = {}
+    for path in paths:
+        frame = read_table(path, {"video", "frame", "label", SCORE}, text=("video",))
+        name = "curves" + path.stem.removeprefix("scores").replace(" ", "_")
+        stem = str((path.parent / name).relative_to(inputs.results))
+        plot_curves(folder / f"{stem}.png", frame, SCORE, FORMATS)
+        shows = (
+            "Anomaly score of every frame of the UCSD Ped2 test videos, one panel each; shaded: frames that are "
+            "labelled abnormal. The paper's score, scaled within each video, so heights compare within a panel "
+            "only. Two columns wide (6.9 in)."
+        )
+        source = f"{origin(path.parent)} Table: `{path.name}`."
+        captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, conclude(frame))
+    return Drawn(captions)

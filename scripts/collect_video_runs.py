@@ -1,0 +1,112 @@
+"""Put finished video runs side by side: results.json (numbers, dates, commands) and the score curves of the first run.
+
+    python scripts/collect_video_runs.py --runs '[runs/pred_0, runs/pred_1]' --out figures/ped2
+
+Numbers and curves only: nothing of a frame is copied.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mnad.cli import run
+from mnad.errors import UserError
+from mnad.files import atomic_path, write_json
+from mnad.video_report import percent, plot_curves
+
+FREE = "no test-time update"  # every run has it
+KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
+
+
+@dataclass
+class CollectConfig:
+    """Which runs.
+
+    Args:
+        runs: run folders of scripts/train_mnad.py; the curves are the first one's, by its primary score.
+        out: folder for results.json, scores.csv, curves.png and curves.pdf; older ones are replaced.
+    """
+
+    runs: list[Path]
+    out: Path
+
+
+def read_json(path: Path) -> dict:
+    """A JSON file of a run.
+
+    Raises:
+        UserError: missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read; a finished video run was expected") from error
+
+
+def read_run(folder: Path) -> dict[str, object]:
+    """What ``results.json`` says of one run.
+
+    Raises:
+        UserError: not a finished video run.
+    """
+    metrics, config, record = (read_json(folder / f"{name}.json") for name in ("metrics", "config", "provenance"))
+    if FREE not in metrics["test"]:
+        raise UserError(f"{folder}: judged photographs; a run on videos was expected")
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    tests = {
+        name: {
+            "scores": {score: {key: values[key] for key in KEYS} for score, values in test["scores"].items()},
+            "memory": test["memory"],
+            "memory_updates": test["memory_updates"],
+        }
+        for name, test in metrics["test"].items()
+    }
+    return {
+        "run": folder.name,
+        "date": record["date"],
+        "command": record.get("command"),
+        "git_revision": record["git_revision"],
+        "model": config["model"],
+        "images": config["images"],
+        "optim": config["optim"],
+        "seed": config["seed"],
+        "primary": metrics["primary"],
+        "test": tests,
+        "parameters": metrics["parameters"],
+        "train_seconds": metrics["train_seconds"],
+        "last_epoch": log[-1],
+    }
+
+
+def main(config: CollectConfig) -> None:
+    """Read, print, write."""
+    if not config.runs:
+        raise UserError("--runs: is empty; at least one run folder was expected")
+    results = [read_run(folder) for folder in config.runs]
+    rows = [
+        {
+            "run": result["run"],
+            "test": name,
+            "score": score,
+            "frame AUC": percent(values["auroc"]),
+            "mean over videos": percent(values["auroc_video_mean"]),
+        }
+        for result in results
+        for name, test in result["test"].items()
+        for score, values in test["scores"].items()
+    ]
+    print(pd.DataFrame(rows).to_string(index=False))
+    write_json(config.out / "results.json", {"runs": results})
+    score = f"score_{results[0]['primary']}"
+    name = next(iter(results[0]["test"])).replace(" ", "_")
+    table = pd.read_csv(config.runs[0] / f"scores_{name}.csv", dtype={"video": str})
+    table = table[["video", "frame", "label", score]].round(5)
+    with atomic_path(config.out / "scores.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    plot_curves(config.out / "curves.png", table, score, ("png", "pdf"))
+
+
+if __name__ == "__main__":
+    run(main, CollectConfig, __doc__)
