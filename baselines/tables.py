@@ -94,6 +94,10 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     for key, text in (
         ("duplicates_test_train", "test images are also training images: results are too good"),
         ("duplicates_test_known", "test images are also known anomalies: results are too good"),
+        (
+            "duplicates_known_train",
+            "known anomalies are also training images, which spoils a threshold that rests on them",
+        ),
         ("grey_images_among_colour", "grey images stand among coloured ones"),
     ):
         if data.get(key):

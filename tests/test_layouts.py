@@ -136,6 +136,7 @@ def test_textile_reads_images_by_index(tmp_path: Path, floats: bool) -> None:
     assert images[layout.test.index(tmp_path / "test32.h5/4")].max() == 250
     assert check_layout(layout) == {
         "grey_images_among_colour": 0, "duplicates_test_train": 0, "duplicates_test_known": 0,
+        "duplicates_known_train": 0,
     }  # fmt: skip
 
 
@@ -232,12 +233,15 @@ def test_a_stored_split_repeats_itself(tmp_path: Path, make) -> None:
 
 def test_duplicates_across_roles_are_counted_and_warned_about(tmp_path: Path) -> None:
     root = mvtec(tmp_path, known=True)
+    assert check_layout(read_layout(root))["duplicates_known_train"] == 0
+    (root / "train/dot/000.png").write_bytes((root / "train/good/011.png").read_bytes())
     for source, target in (("train/good/003", "test/good/000"), ("train/good/004", "test/dot/001")):
         (root / f"{target}.png").write_bytes((root / f"{source}.png").read_bytes())
     (root / "test/dot/002.png").write_bytes((root / "train/crack/000.png").read_bytes())
     with pytest.warns(UserWarning) as caught:
         found = check_layout(read_layout(root))
     assert (found["duplicates_test_train"], found["duplicates_test_known"]) == (2, 1)
+    assert found["duplicates_known_train"] == 1
     assert any("2 of 11 test images are also in the train images" in str(w.message) for w in caught)
 
 

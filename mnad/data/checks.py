@@ -2,7 +2,6 @@
 
 import hashlib
 import warnings
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +22,25 @@ def content_hash(path: Path) -> str:
 
 
 def duplicates(layout: Layout) -> dict[str, int]:
-    """How many test images are also among the training normals or the known anomalies; warns when there are any."""
-    seen: dict[str, dict[str, Path]] = {"train": {}, "known": {}}
-    for role, paths in (("train", layout.train), ("known", layout.known)):
-        for path in paths:
-            seen[role].setdefault(content_hash(path), path)
-    found: dict[str, list[tuple[Path, Path]]] = defaultdict(list)
-    for path in layout.test:
-        digest = content_hash(path)
-        for role, known in seen.items():
-            if digest in known:
-                found[role].append((path, known[digest]))
-    for role, pairs in found.items():
-        warnings.warn(
-            f"{len(pairs)} of {len(layout.test)} test images are also in the {role} images "
-            f"(first: {pairs[0][0]} is {pairs[0][1]}); results on them are too good",
-            stacklevel=2,
-        )
-    return {f"duplicates_test_{role}": len(found[role]) for role in seen}
+    """How many images of a later role are, byte for byte, also in an earlier one; warns when there are any.
+
+    ``duplicates_test_train`` and ``duplicates_test_known`` make results too good; ``duplicates_known_train`` are known
+    anomalies that the training takes for normal, and spoil its thresholds.
+    """
+    roles = {"train": layout.train, "known": layout.known, "test": layout.test}
+    digests = {role: [content_hash(path) for path in paths] for role, paths in roles.items()}
+    counts = {}
+    for later, earlier in (("test", "train"), ("test", "known"), ("known", "train")):
+        first = dict(zip(reversed(digests[earlier]), reversed(roles[earlier]), strict=True))
+        pairs = [(path, first[d]) for path, d in zip(roles[later], digests[later], strict=True) if d in first]
+        counts[f"duplicates_{later}_{earlier}"] = len(pairs)
+        if pairs:
+            warnings.warn(
+                f"{len(pairs)} of {len(roles[later])} {later} images are also in the {earlier} images "
+                f"(first: {pairs[0][0]} is {pairs[0][1]})",
+                stacklevel=2,
+            )
+    return counts
 
 
 def is_grey(path: Path) -> bool:
