@@ -80,7 +80,7 @@ def plot_comparison(path: Path, frame: pd.DataFrame, found: dict[str, Runs]) -> 
             axes[1].axis("off")
         top.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
         draw_bars(bottom.subplots(), frame)
-        return save_figure(figure, path)
+        return save_figure(figure, path, ("png", "pdf"))
 
 
 def plot_table(path: Path, frame: pd.DataFrame, formats: tuple[str, ...] = ("png",)) -> list[Path]:

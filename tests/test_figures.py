@@ -1,6 +1,7 @@
 """The committed figures: the command on tiny data, the numbers in it against hand-computed ones, the files."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from conftest import ROOT
 
 from mnad.figures.architecture import shapes
 from mnad.figures.catalogue import CATALOGUE
-from mnad.figures.entry import MARK, Caption, origin
+from mnad.figures.entry import Caption, origin
 from mnad.figures.histograms import flagged
 from mnad.figures.latent import captions
 from mnad.figures.operating import band, precision_at, tpr_at
@@ -64,7 +65,9 @@ def check_figure(path: Path) -> None:
     assert b"/FontFile2" in pdf and b"/CreationDate" not in pdf, path
     assert b"/Subtype /Type3" not in pdf, path
     text = path.with_name(f"{path.stem}.caption.md").read_text(encoding="utf-8")
-    assert text.startswith(MARK + "\n# ") and all(f"**{part}.** " in text for part in ("Shows", "From", "Conclusion"))
+    assert re.match(r"<!-- drawn by scripts/\w+\.py -->\n# ", text) and all(
+        f"**{part}.** " in text for part in ("Shows", "From", "Conclusion")
+    )
     assert "nan" not in text.replace("-", " ").split(), text
     assert 1000 < path.stat().st_size < MEGABYTE and len(pdf) < MEGABYTE, path
 
