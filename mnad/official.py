@@ -34,6 +34,13 @@ def our_name(official: str) -> str | None:
     return None
 
 
+def official_name(ours: str) -> str:
+    """The inverse of :func:`our_name`."""
+    module = ".".join(ours.split(".")[:2])
+    (prefix,) = (prefix for prefix, name in MODULES.items() if name == module)
+    return prefix + ours[len(module) :]
+
+
 def load_official(state_dict: Mapping[str, Tensor], items: Tensor, variant: Variant) -> MNAD:
     """MNAD of the official switches with the official weights and items, on the CPU.
 
@@ -67,21 +74,15 @@ def load_official(state_dict: Mapping[str, Tensor], items: Tensor, variant: Vari
             surplus.append(name)
     renamed["memory.items"] = items
     expected = model.state_dict()
-    official_name = {our_name(name): name for name in given}
-    theirs = {ours: prefix for prefix, ours in MODULES.items()}
-    missing = [
-        theirs[".".join(name.split(".")[:2])] + "." + ".".join(name.split(".")[2:])
-        for name in expected
-        if name not in renamed
-    ]
-    surplus += [official_name[name] for name in renamed if name not in expected]
+    missing = [official_name(name) for name in expected if name not in renamed]
+    surplus += [official_name(name) for name in renamed if name not in expected]
     if missing or surplus:
         lists = [f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("surplus", surplus)) if names]
         raise UserError(f"official state dict ({variant}): {'; '.join(lists)}")
     for name, value in renamed.items():
         if value.shape != expected[name].shape:
             raise UserError(
-                f"official state dict ({variant}): {official_name.get(name, name)} has shape {tuple(value.shape)}; "
+                f"official state dict ({variant}): {official_name(name)} has shape {tuple(value.shape)}; "
                 f"{tuple(expected[name].shape)} was expected"
             )
     model.load_state_dict(renamed)

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mnad.config import DetectorConfig, ImageConfig
+from mnad.data.clips import Clips, past_frames
 from mnad.data.images import Images
-from mnad.data.layout import read_layout
+from mnad.data.layout import is_video, read_layout
+from mnad.data.videos import read_videos
 from mnad.errors import UserError
 from mnad.training import Source
 
@@ -88,9 +90,6 @@ def videos(root: Path, config: DetectorConfig) -> ImageSet:
     Raises:
         UserError: see :func:`mnad.data.videos.read_videos` and :class:`mnad.data.clips.Clips`.
     """
-    from mnad.data.clips import Clips, past_frames
-    from mnad.data.videos import read_videos
-
     found = read_videos(root)
     folders = [*found.train, *found.test]
     sets = ["train"] * len(found.train) + ["test"] * len(found.test)
@@ -111,7 +110,7 @@ def open_images(root: Path, config: DetectorConfig, layout: str = "auto") -> Ima
     Raises:
         UserError: see :func:`videos` and :func:`wells`; a variant that does not fit the data.
     """
-    if layout == "video" or (layout == "auto" and (root / "training" / "frames").is_dir()):
+    if is_video(root, layout):
         return videos(root, config)
     if config.model.variant == "pred":
         raise UserError(f"{root}: photographs; videos were expected by a checkpoint of the prediction variant")
