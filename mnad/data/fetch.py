@@ -1,0 +1,95 @@
+"""A dataset from a link or an archive into a folder that the other commands can read."""
+
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from mnad.data.layout import is_video, read_layout
+from mnad.data.videos import read_videos
+from mnad.errors import UserError
+from mnad.files import output_folder
+
+
+def download(link: str, target: Path) -> None:
+    """``link`` (Google Drive or http) into the file ``target``, with a progress bar.
+
+    Raises:
+        UserError: gdown is not installed, or the link leads to no file.
+    """
+    try:
+        import gdown  # optional: the extra "data"
+    except ImportError as error:
+        raise UserError(f"{link}: gdown is not installed; pip install -e '.[data]' was expected") from error
+    try:
+        done = gdown.download(link, str(target), use_cookies=False)
+    except Exception as error:  # gdown's own, and whatever its HTTP library raises
+        reason = " ".join(str(error).split())
+        raise UserError(f"{link}: cannot be downloaded ({reason}); a link to a public file was expected") from error
+    if done is None or not target.is_file():
+        raise UserError(f"{link}: leads to no file; a link to a public file was expected")
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack ``archive`` (zip or tar, compressed or not) into ``folder``; returns the folder that holds the dataset.
+
+    Members that would leave ``folder`` are refused by Python's "data" filter (tar) or stripped of their way out (zip).
+
+    Raises:
+        UserError: another kind of file, or a damaged one.
+    """
+    zipped = zipfile.is_zipfile(archive)
+    try:
+        shutil.unpack_archive(archive, folder, "zip" if zipped else "tar", **({} if zipped else {"filter": "data"}))
+    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise UserError(f"{archive}: cannot be unpacked ({error}); a zip or tar archive was expected") from error
+    inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def describe(root: Path) -> str:
+    """What the dataset in ``root`` holds, in one line.
+
+    Raises:
+        UserError: it fits no layout, or the layout's reader refuses it.
+    """
+    if is_video(root):
+        videos = read_videos(root)
+        frames = sum(len(video) for video in videos.test)
+        return f"{len(videos.train)} training videos, {len(videos.test)} test videos with {frames} frames"
+    layout = read_layout(root)
+    return (
+        f"{len(layout.train)} normal training images, {len(layout.known)} known spills, "
+        f"{len(layout.test)} test images ({int(layout.labels.sum())} abnormal)"
+    )
+
+
+def fetch(source: str, out: Path) -> str:
+    """Put the dataset behind ``source`` (link or local archive) into the new folder ``out``.
+
+    It appears only when it is complete and can be read.
+
+    Returns:
+        :func:`describe` of it.
+
+    Raises:
+        UserError: ``out`` holds something, or see :func:`download`, :func:`unpack`, :func:`describe`.
+    """
+    output_folder(out)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        archive = Path(source)
+        if "://" in source:
+            archive = Path(temporary) / "archive"
+            download(source, archive)
+        elif not archive.is_file():
+            raise UserError(f"{source}: missing; an archive or a link (https://...) was expected")
+        root = unpack(archive, Path(temporary) / "unpacked")
+        try:
+            line = describe(root)
+        except UserError as error:
+            raise UserError(f"{source}: {str(error).replace(f'{root}', 'archive')}") from error
+        root.replace(out)
+    return line

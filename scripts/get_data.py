@@ -1,0 +1,35 @@
+"""Put a dataset where the other commands find it: download (if it is a link), unpack, check.
+
+    python scripts/get_data.py --source "LINK OF THE COURSE" --out data/wells
+    python scripts/get_data.py --source casting_wells.tar --out data/wells
+
+Links need the extra "data" (gdown), which `make env` installs. Nothing of an existing folder is replaced.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnad.cli import run
+from mnad.data.fetch import fetch
+
+
+@dataclass
+class GetDataConfig:
+    """Where from, where to.
+
+    Args:
+        source: Google Drive link, other http link, or a zip or tar archive on this machine.
+        out: new folder for the dataset, for --data of the other commands.
+    """
+
+    source: str
+    out: Path = Path("data/wells")
+
+
+def main(config: GetDataConfig) -> None:
+    """Fetch and say what came."""
+    print(f"{config.out}: {fetch(config.source, config.out)}")
+
+
+if __name__ == "__main__":
+    run(main, GetDataConfig, __doc__)
