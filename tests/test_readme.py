@@ -1,0 +1,86 @@
+"""Every command and snippet that the READMEs print works as printed; only sizes and folders are made tiny."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, TINY
+from video_data import SIZE, walk, write_avi, write_dataset
+
+READMES = ("README.md", "README.ru.md", "checkpoints/README.md", "CONTRIBUTING.md")
+VIDEO = [*TINY[:3], f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "--optim.threads=1"]
+QUICK = {  # what is added to each command to make it tiny
+    "train_mnad": TINY,
+    "compare_baselines": [*TINY, "--methods=[mnad,conv_ae,mean_image]", "--resamples=20"],
+    "ablate": ["--configs=[steps.yaml]", "--seeds=1"],
+    "visualize_latent": ["--images=40", "--queries=60", "--reads=10", "--perplexity=5", "--page=false", "--threads=1"],
+    "make_figures": ["--only=histograms"],
+}
+STEPS = (
+    "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
+    "scores:\n  wells: {terms: [{name: wall_hue}, {name: glitter}], normalise: spread, combine: max}\n"
+)
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """``python scripts/...`` lines of all READMEs in order, each once."""
+    lines = (
+        line for name in READMES for block in blocks(name, "sh") for line in block.replace("\\\n", " ").split("\n")
+    )
+    wanted = (line.partition("#")[0].strip() for line in lines)
+    return list(dict.fromkeys(line for line in wanted if line.startswith("python scripts/")))
+
+
+@pytest.fixture(scope="module")
+def home(tiny_wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the repository from a command's point of view, with data, kept for all commands."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in ("configs", "checkpoints", "avatars", "figures", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "wells").symlink_to(tiny_wells)
+    shutil.make_archive(str(folder / "wells"), "zip", tiny_wells)
+    write_dataset(folder / "videos")
+    write_avi(folder / "film.avi", walk(9, 1, 0))
+    (folder / "film.avi").rename(folder / "film.mp4")  # OpenCV looks into the file
+    (folder / "steps.yaml").write_text(STEPS)
+    return folder
+
+
+def test_there_are_commands() -> None:
+    named = {re.search(r"scripts/(\w+)", command)[1] for command in commands()}
+    assert named >= {"train_mnad", "evaluate", "compare_baselines", "visualize_latent", "generate_styles", "get_data"}
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: "_".join(command.split()[1:4]))
+def test_command(command: str, home: Path, script: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    words = shlex.split(command)
+    name = Path(words[1]).stem
+    video = "ped2" in command
+    stand_in = {"DIR": "videos" if video else "wells", "LINK OF THE COURSE": "wells.zip"}
+    arguments = [stand_in.get(word, word) for word in words[2:]]
+    if name == "train_mnad" and video:
+        arguments += [*VIDEO, "--optim.epochs=1"]
+    elif "--help" not in arguments:
+        arguments += QUICK.get(name, [])
+    if name == "visualize_latent" and "--data" not in arguments:
+        arguments += ["--data", "wells"]  # instead of 1,200 drawn ones
+    assert script(name, *arguments) == 0
+
+
+def test_python_snippets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """They run one after the other, and what the comment behind a print promises is printed."""
+    pytest.importorskip("resvg_py")
+    monkeypatch.chdir(ROOT)
+    code = "".join(blocks("README.md", "python"))
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    promised = re.findall(r"print\(.*\)\s+# (.+)", code)
+    assert promised and set(promised) <= set(printed)
