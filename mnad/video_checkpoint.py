@@ -89,7 +89,7 @@ def evaluate_checkpoint(
         with atomic_path(csv) as temporary:
             result.frame.to_csv(temporary, index=False)
     if figure:
-        plot_curves(figure, result.frame, f"score_{detector.primary}")
+        plot_curves(figure, result.frame, [f"score_{detector.primary}"])
     for path in filter(None, (csv, figure)):
         print(path)
     return result

@@ -35,7 +35,7 @@ def train_one(
     log = pd.read_json(folder / "log.jsonl", lines=True)
     plot_losses(folder / "loss.png", log)
     first = next(iter(results.values()))
-    plot_curves(folder / "curves.png", first.frame, f"score_{detector.primary}")
+    plot_curves(folder / "curves.png", first.frame, [f"score_{detector.primary}"])
     for name, result in results.items():
         result.frame.to_csv(folder / f"scores_{name.replace(' ', '_')}.csv", index=False)
     write_json(

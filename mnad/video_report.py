@@ -1,6 +1,6 @@
 """What an evaluation on videos shows: a table, memory health and the anomaly-score curve of every video."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,6 +9,13 @@ import pandas as pd
 
 from mnad.errors import UserError
 from mnad.plotting import COLUMN, PALETTE, SPILL, TWO_COLUMNS, save_figure, style
+
+# One style for each curve of a panel, told apart in grey too.
+CURVES = (
+    {"color": PALETTE[0], "linestyle": "-", "linewidth": 0.8},
+    {"color": "#000000", "linestyle": ":", "linewidth": 1.2},
+    {"color": PALETTE[2], "linestyle": "--", "linewidth": 1.0},
+)
 
 
 def percent(value: float | None) -> str:
@@ -44,19 +51,22 @@ def runs_of_ones(labels: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def plot_curves(path: Path, frame: pd.DataFrame, score: str, formats: tuple[str, ...] = ("png",)) -> list[Path]:
+def plot_curves(
+    path: Path, frame: pd.DataFrame, scores: Sequence[str], formats: tuple[str, ...] = ("png",)
+) -> list[Path]:
     """Anomaly-score curve of every video, labelled frames shaded, from the rows of a score table (one panel each).
 
     Args:
-        frame: columns ``video``, ``frame``, ``score`` and, for shading, ``label``.
-        score: name of the column to draw.
+        frame: columns ``video``, ``frame``, ``scores`` and, for shading, ``label``.
+        scores: names of the columns to draw, such as ``score_mnad``; several are drawn over each other.
 
     Raises:
         UserError: a column is missing.
     """
-    missing = {"video", "frame", score} - set(frame.columns)
+    missing = {"video", "frame", *scores} - set(frame.columns)
     if missing:
-        raise UserError(f"score table: no column {', '.join(sorted(missing))}; video, frame and {score} were expected")
+        expected = ", ".join(("video", "frame", *scores))
+        raise UserError(f"score table: no column {', '.join(sorted(missing))}; {expected} were expected")
     videos = list(frame.groupby("video", sort=False))
     columns = min(3, len(videos))
     rows = -(-len(videos) // columns)
@@ -65,20 +75,23 @@ def plot_curves(path: Path, frame: pd.DataFrame, score: str, formats: tuple[str,
         figure, axes = plt.subplots(
             rows, columns, figsize=(width, 0.5 + 1.05 * rows), sharey=True, squeeze=False, layout="constrained"
         )
-        shade = curve = None
+        handles: dict[str, object] = {}
         for panel, (video, part) in zip(axes.flat, videos, strict=False):
             numbers = part["frame"].to_numpy()
             for start, end in runs_of_ones(part["label"].to_numpy()) if "label" in part else []:
-                shade = panel.axvspan(numbers[start] - 0.5, numbers[end - 1] + 0.5, color=SPILL, alpha=0.25, lw=0)
-            (curve,) = panel.plot(numbers, part[score], color=PALETTE[0], linewidth=0.8)
+                handles["labelled abnormal"] = panel.axvspan(
+                    numbers[start] - 0.5, numbers[end - 1] + 0.5, color=SPILL, alpha=0.25, lw=0
+                )
+            for i, score in enumerate(scores):
+                name = score.removeprefix("score_") if len(scores) > 1 else "score"
+                (handles[name],) = panel.plot(numbers, part[score], **CURVES[i % len(CURVES)])
             panel.set_title(f"video {video}", pad=2)
             panel.set_xlim(numbers[0] - 1, numbers[-1] + 1)
         for panel in list(axes.flat)[len(videos) :]:
             panel.set_axis_off()
         figure.supxlabel("frame", fontsize=8)
         figure.supylabel("anomaly score", fontsize=8)
-        handles = {"score": curve} | ({"labelled abnormal": shade} if shade is not None else {})
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
         return save_figure(figure, path, formats)
 
 

@@ -1,8 +1,8 @@
-"""Put finished video runs side by side: results.json (numbers, dates, commands) and the score curves of the first run.
+"""Put finished video runs side by side: results.json (numbers, dates, commands) and the scores of their test frames.
 
     python scripts/collect_video_runs.py --runs '[runs/pred_0, runs/pred_1]' --out figures/ped2
 
-Numbers and curves only: nothing of a frame is copied.
+Numbers only: nothing of a frame is copied. scripts/make_figures.py --only ped2 draws the curves.
 """
 
 import json
@@ -14,7 +14,7 @@ import pandas as pd
 from mnad.cli import run
 from mnad.errors import UserError
 from mnad.files import atomic_path, write_json
-from mnad.video_report import percent, plot_curves
+from mnad.video_report import percent
 
 FREE = "no test-time update"  # every run has it
 KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
@@ -25,8 +25,8 @@ class CollectConfig:
     """Which runs.
 
     Args:
-        runs: run folders of scripts/train_mnad.py; the curves are the first one's, by its primary score.
-        out: folder for results.json, scores.csv, curves.png and curves.pdf; older ones are replaced.
+        runs: run folders of scripts/train_mnad.py. The score table of a variant is that of its first run.
+        out: folder for results.json, run.json and scores_VARIANT.csv; older ones are replaced.
     """
 
     runs: list[Path]
@@ -99,13 +99,18 @@ def main(config: CollectConfig) -> None:
     ]
     print(pd.DataFrame(rows).to_string(index=False))
     write_json(config.out / "results.json", {"runs": results})
-    score = f"score_{results[0]['primary']}"
-    name = next(iter(results[0]["test"])).replace(" ", "_")
-    table = pd.read_csv(config.runs[0] / f"scores_{name}.csv", dtype={"video": str})
-    table = table[["video", "frame", "label", score]].round(5)
-    with atomic_path(config.out / "scores.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    plot_curves(config.out / "curves.png", table, score, ("png", "pdf"))
+    record = {}
+    for folder, result in zip(config.runs, results, strict=True):
+        part = f"scores_{result['model']['variant']}"
+        if part in record:
+            continue
+        record[part] = {"command": result["command"], "date": result["date"], "git_revision": result["git_revision"]}
+        test = next(iter(result["test"]))
+        table = pd.read_csv(folder / f"scores_{test.replace(' ', '_')}.csv", dtype={"video": str})
+        table = table[["video", "frame", "label", *(f"score_{name}" for name in result["test"][test]["scores"])]]
+        with atomic_path(config.out / f"{part}.csv") as temporary:
+            table.round(5).to_csv(temporary, index=False)
+    write_json(config.out / "run.json", record)
 
 
 if __name__ == "__main__":

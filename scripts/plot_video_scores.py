@@ -1,6 +1,6 @@
 """Draw the anomaly-score curve of every video from a score table (scripts/evaluate.py --csv), labels shaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +17,12 @@ class PlotConfig:
     Args:
         scores: CSV file of scripts/evaluate.py or of a run folder.
         out: figure; written as .png and .pdf, replacing an older drawing.
-        score: column to draw.
+        columns: which scores, drawn over each other.
     """
 
     scores: Path
     out: Path
-    score: str = "score_mnad"
+    columns: list[str] = field(default_factory=lambda: ["score_mnad"])
 
 
 def main(config: PlotConfig) -> None:
@@ -32,7 +32,7 @@ def main(config: PlotConfig) -> None:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{config.scores}: cannot be read ({reason}); a score table was expected") from error
-    for path in plot_curves(config.out, frame, config.score, ("png", "pdf")):
+    for path in plot_curves(config.out, frame, config.columns, ("png", "pdf")):
         print(path)
 
 

@@ -243,11 +243,12 @@ def test_runs_of_ones() -> None:
 
 def test_plot_curves(tmp_path: Path) -> None:
     frame = pd.DataFrame({"video": ["a"] * 3 + ["b"] * 3, "frame": [0, 1, 2] * 2, "score_mnad": [0, 1, 0.5] * 2})
-    paths = plot_curves(tmp_path / "c.png", frame.assign(label=[0, 1, 1, 0, 0, 0]), "score_mnad", ("png", "pdf"))
+    both = frame.assign(label=[0, 1, 1, 0, 0, 0], score_peak=[1, 0, 0.5] * 2)
+    paths = plot_curves(tmp_path / "c.png", both, ["score_mnad", "score_peak"], ("png", "pdf"))
     assert [p.suffix for p in paths] == [".png", ".pdf"] and all(p.stat().st_size > 1000 for p in paths)
-    plot_curves(tmp_path / "unlabelled.png", frame, "score_mnad")
+    plot_curves(tmp_path / "unlabelled.png", frame, ["score_mnad"])
     with pytest.raises(UserError, match="no column score_other"):
-        plot_curves(tmp_path / "x.png", frame, "score_other")
+        plot_curves(tmp_path / "x.png", frame, ["score_other"])
 
 
 def test_detector_refuses_sizes_that_the_encoder_cannot_halve() -> None:

@@ -136,6 +136,10 @@ def test_plot_from_stored_scores(
     table = run_folder / "scores_no_test-time_update.csv"
     assert script("plot_video_scores", "--scores", table, "--out", tmp_path / "figures" / "curves.png") == 0
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"curves.png", "curves.pdf"}
+    call = ("plot_video_scores", "--scores", table, "--out", tmp_path / "both.png")
+    assert script(*call, "--columns=[score_mnad, score_peak]") == 0
+    assert script(*call, "--columns=[score_none]") == 2
+    assert "no column score_none; video, frame, score_none were expected" in error_line(capsys)
     assert script("plot_video_scores", "--scores", tmp_path / "none.csv", "--out", tmp_path / "c.png") == 2
     assert "none.csv: cannot be read" in error_line(capsys)
 
@@ -150,7 +154,7 @@ def test_collect_runs(
     for name, test in found["test"].items():
         assert test["scores"]["mnad"]["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
     assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
-    assert {path.name for path in out.iterdir()} == {"results.json", "scores.csv", "curves.png", "curves.pdf"}
+    assert {path.name for path in out.iterdir()} == {"results.json", "run.json", "scores_pred.csv"}
     assert script("collect_video_runs", f"--runs=[{tiny_run}]", "--out", out) == 2
     assert "judged photographs; a run on videos was expected" in error_line(capsys)
     assert script("collect_video_runs", f"--runs=[{tmp_path}]", "--out", out) == 2

@@ -115,13 +115,14 @@ def read_table(path: Path, columns: set[str], text: tuple[str, ...] = ()) -> pd.
     return frame
 
 
-def origin(folder: Path) -> str:
+def origin(folder: Path, part: str = "") -> str:
     """Command and date of the results in ``folder``: from ``run.json`` (``command``, ``date``), else the run's own
-    ``provenance.json``."""
+    ``provenance.json``. A ``run.json`` of several results has such an object for each ``part``."""
     record: dict = {}
     for name in ("provenance.json", "run.json"):
         if (folder / name).is_file():
             record |= read_json(folder / name)
+    record |= record.get(part, {})
     command = f"`{record['command']}`" if "command" in record else f"results stored in {folder.name}/"
     date = str(record.get("date", "date not stored"))[:10] if "date" in record else "date not stored"
     revision = f", revision {record['git_revision']}" if "git_revision" in record else ""

@@ -8,26 +8,27 @@ from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, 
 from mnad.video_evaluation import auc
 from mnad.video_report import percent, plot_curves
 
-SCORE = "score_mnad"
+SCORES = {"score_mnad": "the paper's score `mnad`", "score_peak": "ours, `peak`"}  # column -> what a caption calls it
+VARIANTS = {"recon": "reconstruction", "pred": "prediction"}  # last word of a table's name -> what was scored
 
 
-def per_video(frame: pd.DataFrame) -> dict[str, float | None]:
+def per_video(frame: pd.DataFrame, score: str) -> dict[str, float | None]:
     """Frame AUC of each video; None where all frames have one label."""
     return {
-        str(video): auc(part["label"].to_numpy(), part[SCORE].to_numpy())
+        str(video): auc(part["label"].to_numpy(), part[score].to_numpy())
         for video, part in frame.groupby("video", sort=False)
     }
 
 
-def conclude(frame: pd.DataFrame) -> str:
-    """Frame AUC over all frames, and the best and the worst video."""
-    whole = auc(frame["label"].to_numpy(), frame[SCORE].to_numpy())
-    text = f"Frame AUC over all {len(frame)} scored frames: {percent(whole)} %."
-    judged = {video: value for video, value in per_video(frame).items() if value is not None}
+def conclude(frame: pd.DataFrame, scores: list[str]) -> str:
+    """Frame AUC over all frames, and the best and the worst video of the first score."""
+    whole = [f"{percent(auc(frame['label'].to_numpy(), frame[s].to_numpy()))} % ({SCORES[s]})" for s in scores]
+    text = f"Frame AUC over all {len(frame)} scored frames: {', '.join(whole)}."
+    judged = {video: value for video, value in per_video(frame, scores[0]).items() if value is not None}
     if judged:
         best, worst = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
         text += (
-            f" Of the {len(judged)} videos with both kinds of frames, {best} is ranked best "
+            f" Of the {len(judged)} videos with both kinds of frames, {SCORES[scores[0]]} ranks {best} best "
             f"({percent(judged[best])} %) and {worst} worst ({percent(judged[worst])} %)."
         )
     one = frame["video"].nunique() - len(judged)
@@ -43,15 +44,17 @@ def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
         raise NotStoredError(f"{inputs.results / 'ped2'}: no scores*.csv; score tables of evaluate.py were expected")
     captions = {}
     for path in paths:
-        frame = read_table(path, {"video", "frame", "label", SCORE}, text=("video",))
+        frame = read_table(path, {"video", "frame", "label", next(iter(SCORES))}, text=("video",))
+        scores = [score for score in SCORES if score in frame]
         name = "curves" + path.stem.removeprefix("scores").replace(" ", "_")
         stem = str((path.parent / name).relative_to(inputs.results))
-        plot_curves(folder / f"{stem}.png", frame, SCORE, FORMATS)
+        plot_curves(folder / f"{stem}.png", frame, scores, FORMATS)
+        variant = VARIANTS.get(path.stem.rpartition("_")[2])
         shows = (
-            "Anomaly score of every frame of the UCSD Ped2 test videos, one panel each; shaded: frames that are "
-            "labelled abnormal. The paper's score, scaled within each video, so heights compare within a panel "
-            "only. Two columns wide (6.9 in)."
+            f"Anomaly score of every frame of the UCSD Ped2 test videos{f' ({variant})' if variant else ''}, one panel "
+            f"each: {', '.join(SCORES[score] for score in scores)}; shaded: frames that are labelled abnormal. Scores "
+            "are scaled within each video, so heights compare within a panel only. Two columns wide (6.9 in)."
         )
-        source = f"{origin(path.parent)} Table: `{path.name}`."
-        captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, conclude(frame))
+        source = f"{origin(path.parent, path.stem)} Table: `{path.name}`."
+        captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, conclude(frame, scores))
     return Drawn(captions)
