@@ -9,6 +9,7 @@ from pathlib import Path
 from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
 from mnad.cli import parse, run
 from mnad.config import TrainConfig
+from mnad.files import atomic_path
 
 
 @dataclass
@@ -35,9 +36,14 @@ def main(config: AblateConfig) -> None:
     }
     runs = run_seeds(configs, range(config.seeds), config.out)
     table = summarise(runs)
-    runs.to_csv(config.out / "ablation_runs.csv", index=False)
-    table.to_csv(config.out / "ablation.csv", index=False)
-    (config.out / "ablation.md").write_text(to_markdown(table))
+    files = {
+        "ablation_runs.csv": runs.to_csv(index=False),
+        "ablation.csv": table.to_csv(index=False),
+        "ablation.md": to_markdown(table),
+    }
+    for name, text in files.items():
+        with atomic_path(config.out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     plot_ablation(config.out / "ablation.png", table)
     print(to_markdown(table))
 

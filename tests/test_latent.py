@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from layouts_on_disk import two_folders
 
 from mnad.cli import parse
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
+from mnad.data.options import LayoutOptions
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -230,8 +232,15 @@ def test_options_are_parsed() -> None:
     assert (config.images, config.overwrite, config.page) == (50, True, False)
 
 
+def test_layout_options_reach_the_reader(tmp_path: Path) -> None:
+    two_folders(tmp_path, "good", "bad")
+    options = LayoutOptions(normal="good", abnormal="bad")
+    table = sources.open_images(tmp_path, DetectorConfig(), "two_folders", options).table
+    assert table.groupby("label")["file"].first().str.partition("/")[0].tolist() == ["good", "bad"]
+    assert parse(LatentConfig, ["--layout_options.normal", "good"]).layout_options.normal == "good"
+
+
 def test_clips_are_told_apart_by_video_and_frame(tmp_path: Path) -> None:
-    pytest.importorskip("mnad.data.clips")
     for part, video in (("training", "01"), ("testing", "01"), ("testing", "02")):
         folder = tmp_path / part / "frames" / video
         folder.mkdir(parents=True)

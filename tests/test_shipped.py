@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from mnad.data.images import Images
+from mnad.data.images import Images, resize
 from mnad.data.layout import read_layout
 from mnad.data.synthetic import draw_well
 from mnad.detector import Detector
@@ -30,7 +30,6 @@ def test_file_and_configuration():
 def test_a_bare_wall_scores_above_metal():
     """Drawn wells are another domain than the photographs, but blue wall instead of metal is the same physics."""
     detector = Detector.load(CHECKPOINT)
-    from mnad.data.images import resize
 
     def mean_hue(kind):
         wells = [resize(draw_well(np.random.default_rng([7, i]), kind), (32, 48)) for i in range(12)]

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from mnad.data.options import LayoutOptions
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
@@ -37,6 +38,7 @@ class LatentConfig:
             shipped autoencoder to compare with.
         data: folder of images; none draws the synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
+        layout_options: names and shares of the layouts that need some.
         compare: a second checkpoint, mapped from the same images and drawn beside the first.
         out: folder to write to; none makes ``runs/latent-<date>-<time>``.
         overwrite: write into an existing folder; files of the same name are replaced.
@@ -55,6 +57,7 @@ class LatentConfig:
     checkpoint: Path | None = None
     data: Path | None = None
     layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
     compare: Path | None = None
     out: Path | None = None
     overwrite: bool = False
@@ -173,7 +176,7 @@ def visualize_latent(config: LatentConfig) -> Path:
     detectors = load_detectors(config)
     first = next(iter(detectors.values()))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    data = open_images(root, first.config, config.layout)
+    data = open_images(root, first.config, config.layout, config.layout_options)
     kind = next(c for c in ("kind", "video", "group") if c in data.table)
     sample = draw_sample(config, data, first.config.images.size)
     out = output_folder(config.out or stamped("latent"), config.overwrite)

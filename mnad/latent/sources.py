@@ -14,6 +14,7 @@ from mnad.config import DetectorConfig, ImageConfig
 from mnad.data.clips import Clips, past_frames
 from mnad.data.images import Images
 from mnad.data.layout import is_video, read_layout
+from mnad.data.options import LayoutOptions
 from mnad.data.videos import read_videos
 from mnad.errors import UserError
 from mnad.training import Source
@@ -65,7 +66,7 @@ def read_kinds(root: Path, files: list[str]) -> list[str] | None:
     return [kinds.get(name, "unknown") for name in files]
 
 
-def wells(root: Path, config: ImageConfig, layout: str = "auto") -> ImageSet:
+def wells(root: Path, config: ImageConfig, layout: str = "auto", options: LayoutOptions | None = None) -> ImageSet:
     """The wells of ``root``: training, known spills and test. Nothing is decoded before it is asked for.
 
     Kinds are those of ``kinds.csv``; without that file, the set and the label.
@@ -73,7 +74,7 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto") -> ImageSet:
     Raises:
         UserError: see :func:`mnad.data.layout.read_layout` and :func:`read_kinds`.
     """
-    found = read_layout(root, layout)
+    found = read_layout(root, layout, options=options)
     paths = [*found.train, *found.known, *found.test]
     sets = ["train"] * len(found.train) + ["known"] * len(found.known) + ["test"] * len(found.test)
     labels = [0] * len(found.train) + [1] * len(found.known) + [int(label) for label in found.labels]
@@ -104,14 +105,16 @@ def videos(root: Path, config: DetectorConfig) -> ImageSet:
     return ImageSet(Clips(folders, config.images.size, past, memory_gb=0), pd.DataFrame(rows), "abnormal")
 
 
-def open_images(root: Path, config: DetectorConfig, layout: str = "auto") -> ImageSet:
+def open_images(
+    root: Path, config: DetectorConfig, layout: str = "auto", options: LayoutOptions | None = None
+) -> ImageSet:
     """Videos or wells, by ``layout`` or by the folders of ``root``.
 
     Raises:
         UserError: see :func:`videos` and :func:`wells`; a variant that does not fit the data.
     """
-    if is_video(root, layout):
+    if is_video(root, layout, options):
         return videos(root, config)
     if config.model.variant == "pred":
         raise UserError(f"{root}: photographs; videos were expected by a checkpoint of the prediction variant")
-    return wells(root, config.images, layout)
+    return wells(root, config.images, layout, options)
