@@ -79,6 +79,7 @@ class OptimConfig:
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch; 0 leaves torch's choice.
         memory_start: where the items start: ``random`` (faithful) or ``kmeans``, cluster centres of the first queries.
+        mirror: mirror each training image or clip left to right with probability 1/2 (official: no augmentation).
         reseed_dead: after each epoch, move items that were nearest to no query onto queries (faithful: false).
     """
 
@@ -91,6 +92,7 @@ class OptimConfig:
     threads: int = 0
     memory_start: Literal["random", "kmeans"] = "random"
     reseed_dead: bool = False
+    mirror: bool = False
 
 
 @dataclass

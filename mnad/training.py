@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from mnad.config import OptimConfig
+from mnad.data.augment import mirror
 from mnad.errors import UserError
 from mnad.files import atomic_path
 from mnad.health import memory_health
@@ -163,7 +164,8 @@ def train(
         model.train()
         started = time.perf_counter()
         # Each epoch has its own generator, so a resumed run sees the same order as one that never stopped.
-        order = np.random.default_rng([seed, epoch]).permutation(len(source))
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(source))
         sums: dict[str, float] = {}
         counts = torch.zeros(len(model.memory.items) if has_memory else 0, dtype=torch.long)
         for step in range(steps):
@@ -171,6 +173,8 @@ def train(
                 progress = (epoch * steps + step) / (config.epochs * steps)
                 group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
             x, target = source.inputs(order[step * batch_size : (step + 1) * batch_size])
+            if config.mirror:
+                x, target = mirror(x, target, rng)
             x, target = x.to(device), target.to(device)
             with autocast(config, device):
                 out = model(x)

@@ -9,6 +9,7 @@ import torch
 from conftest import tiny_config
 
 from mnad.build import build_model
+from mnad.data.augment import mirror
 from mnad.data.images import Images, list_images
 from mnad.errors import UserError
 from mnad.experiment import run_experiment
@@ -39,8 +40,10 @@ def test_same_seed_same_weights_other_seed_other(source, tmp_path):
     assert not torch.equal(first["memory.items"], other["memory.items"])
 
 
-def test_resumed_run_equals_one_that_never_stopped(source, tmp_path):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_resumed_run_equals_one_that_never_stopped(source, tmp_path, mirrored):
     config = tiny_config()
+    config.optim.mirror = mirrored
     whole = trained(source, tmp_path / "whole", config)
 
     folder = tmp_path / "parts"
@@ -60,6 +63,22 @@ def test_resumed_run_equals_one_that_never_stopped(source, tmp_path):
     resumed = trained(source, folder, config, resume=True)
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
     assert [json.loads(line)["epoch"] for line in (folder / "log.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_mirror_turns_input_and_target_together():
+    x = torch.arange(24.0).reshape(4, 1, 2, 3).contiguous(memory_format=torch.channels_last)
+    turned, target = mirror(x, x + 100, np.random.default_rng(0))  # draws 0.64, 0.27, 0.04, 0.02
+    assert turned[0].tolist() == [[[0, 1, 2], [3, 4, 5]]] and turned[1].tolist() == [[[8, 7, 6], [11, 10, 9]]]
+    assert torch.equal(turned[2:], x[2:].flip(-1)) and torch.equal(target, turned + 100)
+    assert turned.stride() == x.stride() and x[1, 0, 0].tolist() == [6, 7, 8]  # the input stays as it was
+
+
+def test_mirror_changes_training(source, tmp_path):
+    config = tiny_config()
+    plain = trained(source, tmp_path / "plain", config).state_dict()
+    config.optim.mirror = True
+    mirrored = trained(source, tmp_path / "mirrored", config).state_dict()
+    assert not torch.equal(plain["encoder.stage1.0.weight"], mirrored["encoder.stage1.0.weight"])
 
 
 def test_not_finite_loss_stops_and_keeps_the_last_good_epoch(source, tmp_path):
