@@ -4,7 +4,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,15 @@ from mnad.data.masks import read_masks
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
 from mnad.data.synthetic import draw_wells
+from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.experiment import SYNTHETIC, check_same_run, plain
-from mnad.files import atomic_path, open_run_folder, write_json
+from mnad.files import atomic_path, open_run_folder, write_json, write_text
 from mnad.metrics import judge
 from mnad.pixel_metrics import aupro, pixel_auroc
-from mnad.provenance import provenance
+from mnad.provenance import run_record
 from mnad.threshold import choose_threshold
+from mnad.training import choose_device
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
 # What may change between two calls: thresholds are chosen anew from the stored scores whenever the tables are made.
@@ -41,7 +43,7 @@ class CompareConfig(DetectorConfig):
         data: folder of images; none draws the synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
         layout_options: names and shares of the layouts that need some.
-        out: folder of the comparison; none makes runs/compare.
+        out: folder of the comparison.
         overwrite: empty an existing comparison first.
         seeds: how often each method is trained, with seeds 0, 1, ...
         methods: names, in the order of the table.
@@ -70,8 +72,9 @@ def check_config(config: CompareConfig) -> None:
     """Everything that can be wrong before anything is written.
 
     Raises:
-        UserError: a number out of range, an unknown method, a method twice.
+        UserError: a number out of range, an unknown score or method, a method twice.
     """
+    Detector(DetectorConfig(config.model, config.images, config.scores, config.primary))
     for key in ("seeds", "resamples"):
         if getattr(config, key) < 1:
             raise UserError(f"{key}: {getattr(config, key)}; at least 1 was expected")
@@ -187,6 +190,7 @@ def run_comparison(config: CompareConfig) -> Path:
             in its folder (``failed.json``), tried again by the next call, and does not stop the others.
     """
     check_config(config)
+    choose_device(config.optim.device)
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
@@ -204,10 +208,10 @@ def run_comparison(config: CompareConfig) -> Path:
         masks = read_masks(layout, size) if layout.masks else None
         if layout.known:
             stores["known"] = Images(layout.known, size, memory, "known anomalies")
-    out = open_run_folder(config.out, config.overwrite, resume=not config.overwrite)
+    out = open_run_folder(config.out, config.overwrite, not config.overwrite, "methods")
     check_same_run(out, config, free=FREE)
     write_json(out / "config.json", plain(config))
-    write_json(out / "provenance.json", provenance())
+    run_record(out / "provenance.json")
     write_split(out / "split.json", layout, root)
     roles = {"train": len(layout.train), "known": len(layout.known), "test": len(layout.test)}
     write_json(out / "data.json", {"root": str(root), "images": roles, "masks": bool(layout.masks), **findings})
@@ -216,13 +220,13 @@ def run_comparison(config: CompareConfig) -> Path:
         sets = read_sets(config, layout, seed, stores)
         print(f"[{number}/{len(todo)}] {name}, seed {seed}", flush=True)
         try:
-            run_one(name, replace(config), seed, folder, sets, layout.labels, masks)
+            run_one(name, config, seed, folder, sets, layout.labels, masks)
         except Exception as error:  # one failing method does not lose the others
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             left_out = isinstance(error, LeftOut)
             folder.mkdir(parents=True, exist_ok=True)
             trace = traceback.format_exc()
             write_json(folder / FAILED, {"method": name, "seed": seed, "left_out": left_out, "reason": reason})
-            (folder / "traceback.txt").write_text(trace)
+            write_text(folder / "traceback.txt", trace)
             print(f"{'left out' if left_out else 'FAILED'}: {name}, seed {seed}: {reason}", flush=True)
     return out

@@ -1,10 +1,12 @@
 """Configurations of training: documented dataclasses; YAML files in ``configs/`` are differences from these."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mnad.data.options import LayoutOptions
+from mnad.errors import UserError
 from mnad.memory import Reduction, UpdateNormaliser
 from mnad.model import Variant
 from mnad.scores import ScoreConfig, mnad_score, wells_score
@@ -94,6 +96,20 @@ class OptimConfig:
     reseed_dead: bool = False
     mirror: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range or the weight of a term that no model has."""
+        for key, least in (("epochs", 1), ("batch_size", 1), ("threads", 0)):
+            if getattr(self, key) < least:
+                raise UserError(f"optim.{key}: {getattr(self, key)}; at least {least} was expected")
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"optim.learning_rate: {self.learning_rate}; a number above 0 was expected")
+        for name, weight in self.loss_weights.items():
+            if name not in LOSS_WEIGHTS:
+                expected = ", ".join(LOSS_WEIGHTS)
+                raise UserError(f"optim.loss_weights: {name!r} is no loss term; some of {expected} were expected")
+            if not math.isfinite(weight):
+                raise UserError(f"optim.loss_weights.{name}: {weight}; a finite number was expected")
+
 
 @dataclass
 class DetectorConfig:
@@ -146,3 +162,8 @@ class TrainConfig(DetectorConfig):
     compare: list[str] = field(default_factory=lambda: ["conv_ae"])
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a negative seed."""
+        if self.seed < 0:
+            raise UserError(f"seed: {self.seed}; 0 or more was expected")

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from mnad.config import DetectorConfig, TrainConfig
@@ -18,10 +17,10 @@ from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.evaluation import evaluate
-from mnad.files import open_run_folder, stamped, write_json
-from mnad.provenance import provenance
+from mnad.files import open_run_folder, read_config, read_log, stamped, write_csv, write_json, write_text
+from mnad.provenance import run_record
 from mnad.report import plot_histogram, plot_losses, results_table
-from mnad.training import Source, train
+from mnad.training import Source, choose_device, train
 
 SYNTHETIC = Path("data/synthetic_wells")
 # Nothing of these touches the trained weights: --resume scores a finished run anew.
@@ -33,28 +32,43 @@ def plain(config: object) -> dict[str, object]:
     return json.loads(json.dumps(asdict(config), default=str))
 
 
+def settings(config: object) -> dict[str, object]:
+    """Every setting of a configuration dataclass by its dotted name, as on the command line; values JSON-able."""
+    flat = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        inner = settings(value) if is_dataclass(value) else None
+        flat |= {item.name: value} if inner is None else {f"{item.name}.{key}": v for key, v in inner.items()}
+    return json.loads(json.dumps(flat, default=lambda value: asdict(value) if is_dataclass(value) else str(value)))
+
+
 def check_same_run(folder: Path, config: object, free: tuple[str, ...] = FREE_TO_CHANGE) -> None:
     """A resumed run must be the same training; only the keys in ``free`` may change.
+
+    A key that an older revision did not store had its default.
 
     Raises:
         UserError: the stored configuration differs, with the first key that does.
     """
-    path = folder / "config.json"
-    if not path.is_file():
+    stored = read_config(folder)
+    if not stored:
         return
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({error}); the configuration of a run was expected") from error
-    for key, value in plain(config).items():
-        if key not in free and stored.get(key) != value:
-            raise UserError(f"{path}: {key} is {stored.get(key)}, now {value}; the same value was expected to resume")
+    defaults = settings(type(config)())
+    for key, value in settings(config).items():
+        found: object = stored
+        for part in key.split("."):
+            found = found.get(part, defaults[key]) if isinstance(found, dict) else defaults[key]
+        if key.split(".")[0] not in free and found != value:
+            raise UserError(
+                f"{folder / 'config.json'}: {key} is {found}, now {value}; the same value was expected to resume"
+            )
 
 
 def fit_detector(
-    config: TrainConfig, sets: Mapping[str, Source], folder: Path
+    config: TrainConfig, sets: Mapping[str, Source], folder: Path, record: dict[str, object]
 ) -> tuple[Detector, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Train one model on ``sets`` (``train``, ``validation``, perhaps ``known``), calibrate it, save it to ``folder``.
+    """Train one model on ``sets`` (``train``, ``validation``, perhaps ``known``), calibrate it, save it to ``folder``
+    with the run's ``record``.
 
     Returns:
         the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
@@ -66,19 +80,22 @@ def fit_detector(
     train(detector.model, sets["train"], sets["validation"], config.optim, config.seed, folder, config.resume)
     detector.to(config.optim.device)
     calibration = detector.calibrate(sets["validation"], sets.get("known"))
+    detector.record = record
     detector.save(folder / "model.safetensors")
     return detector, calibration
 
 
-def train_one(config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images) -> dict:
+def train_one(
+    config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images, record: dict[str, object]
+) -> dict:
     """Train, calibrate and judge one model into ``folder``; returns its metrics by score."""
-    detector, calibration = fit_detector(config, sets, folder)
+    detector, calibration = fit_detector(config, sets, folder, record)
     result = evaluate(detector, layout, test)
     for name, (normal, spill) in calibration.items():
         plot_histogram(folder / f"histogram_{name}.png", normal, spill, detector.thresholds[name], name)
-    log = pd.read_json(folder / "log.jsonl", lines=True)
+    log = read_log(folder / "log.jsonl")
     plot_losses(folder / "loss.png", log)
-    result.frame.to_csv(folder / "scores.csv", index=False)
+    write_csv(folder / "scores.csv", result.frame)
     write_json(
         folder / "metrics.json",
         {
@@ -108,6 +125,7 @@ def run_experiment(config: TrainConfig) -> Path:
     if config.model.variant != "recon":
         raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
     # Look at everything that can be wrong before anything is written.
+    choose_device(config.optim.device)
     for name in (config.model.name, *config.compare):
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
@@ -125,17 +143,17 @@ def run_experiment(config: TrainConfig) -> Path:
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
-    write_json(folder / "provenance.json", provenance() | findings)
+    record = run_record(folder / "provenance.json", findings)
     write_split(folder / "split.json", layout, root)
     results = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))
-        done = train_one(one, layout, sets, folder if name == config.model.name else folder / name, test)
+        done = train_one(one, layout, sets, folder if name == config.model.name else folder / name, test, record)
         results |= {(name, score): metrics for score, metrics in done["metrics"].items()}
         if name == config.model.name:
             threshold = done["thresholds"][config.primary]
             print(f"{name}: threshold {threshold.value:.4g} of score '{config.primary}', {threshold.note}")
     table = results_table(results)
-    (folder / "table.txt").write_text(table + "\n")
+    write_text(folder / "table.txt", table + "\n")
     print(f"\n{table}\n\nrun folder: {folder}")
     return folder

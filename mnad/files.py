@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mnad.errors import UserError
 
 
@@ -32,11 +34,67 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN and infinity are an error, not invalid JSON."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write the rows of ``frame`` as CSV, atomically."""
+    write_text(path, frame.to_csv(index=False))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically. NaN and infinity are an error, not invalid JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Parse ``path``.
+
+    Raises:
+        UserError: missing or no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); JSON was expected") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds no object; a JSON object was expected")
+    return found
+
+
+def read_table(path: Path, columns: set[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
+
+    Raises:
+        UserError: unreadable or a column is missing.
+    """
+    try:
+        frame = pd.read_csv(path, dtype={name: str for name in text})
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); a table was expected") from error
+    missing = sorted(columns - set(frame.columns))
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}; {', '.join(sorted(columns))} were expected")
+    return frame
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """The log of a training, one row for each epoch.
+
+    Raises:
+        UserError: missing, or no such log.
+    """
+    try:
+        log = pd.read_json(path, lines=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is no log of a training ({error}); one JSON object a line was expected") from error
+    missing = {"epoch", "pixel", "validation_pixel"} - set(log.columns)
+    if missing:
+        raise UserError(f"{path}: no {', '.join(sorted(missing))}; the log of a training was expected")
+    return log
 
 
 def check_replaceable(path: Path, mark: str) -> Path:
@@ -55,10 +113,20 @@ def check_replaceable(path: Path, mark: str) -> Path:
     return path
 
 
-def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a run folder; empty if there is none.
+
+    Raises:
+        UserError: see :func:`read_json`.
+    """
+    path = folder / "config.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
     """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
 
-    Only a folder that looks like a run (it has ``config.json``) is ever emptied.
+    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied.
 
     Raises:
         UserError: ``out`` exists and neither was asked for, or is not a run folder, or cannot be written.
@@ -70,8 +138,8 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False) -> Path:
     if out.is_dir() and any(out.iterdir()):
         if not (overwrite or resume):
             raise UserError(f"{out}: exists already; a new folder, --overwrite or --resume was expected")
-        if not (out / "config.json").is_file():
-            raise UserError(f"{out}: holds other files than a run; a run folder with config.json was expected")
+        if mark not in read_config(out):
+            raise UserError(f"{out}: holds other files than a run of this command; its run folder was expected")
         if overwrite:
             shutil.rmtree(out)
     try:

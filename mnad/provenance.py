@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from mnad.files import read_json, write_json
+
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "safetensors")
 
 
@@ -20,6 +22,22 @@ def git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def run_record(path: Path, findings: dict[str, object] | None = None) -> dict[str, object]:
+    """The record of a run, in ``path``: :func:`provenance` and ``findings`` of its first call.
+
+    A later call (--resume) adds date, command and revision under ``resumed`` and changes nothing else: it may train on
+    or only score anew.
+    """
+    now = provenance()
+    if path.is_file():
+        record = read_json(path)
+        record.setdefault("resumed", []).append({key: now[key] for key in ("date", "command", "git_revision")})
+    else:
+        record = now | (findings or {})
+    write_json(path, record)
+    return record
 
 
 def provenance() -> dict[str, object]:

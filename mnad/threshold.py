@@ -30,6 +30,12 @@ class ThresholdConfig:
     spill_quantile: float = 0.01
     normal_quantile: float = 0.995
 
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a quantile outside [0, 1]."""
+        for key in ("spill_quantile", "normal_quantile"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"threshold.{key}: {getattr(self, key)}; a number from 0 to 1 was expected")
+
 
 @dataclass
 class Threshold:
@@ -56,11 +62,8 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, spill: np.ndar
     Without spills every rule but ``normal_quantile`` falls back to it, and the note says so.
 
     Raises:
-        UserError: a quantile outside [0, 1], an unknown rule, no normals.
+        UserError: an unknown rule, no normals.
     """
-    for key in ("spill_quantile", "normal_quantile"):
-        if not 0 <= getattr(config, key) <= 1:
-            raise UserError(f"threshold.{key}: {getattr(config, key)}; a number from 0 to 1 was expected")
     if len(normal) == 0:
         raise UserError("threshold: no validation normals; at least one was expected")
     high = float(np.quantile(normal, config.normal_quantile))

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from mnad.config import OptimConfig
 from mnad.data.augment import mirror
 from mnad.errors import UserError
-from mnad.files import atomic_path
+from mnad.files import atomic_path, write_text
 from mnad.health import memory_health
 from mnad.model import Output
 from mnad.remedies import reseed_dead, start_from_queries
@@ -140,20 +140,16 @@ def train(
         after_epoch: called with the model and the epoch's number, counted from 1, after each epoch.
 
     Raises:
-        UserError: bad settings, or a loss that is not finite (with the step's numbers; the state of the last good
+        UserError: no such device, or a loss that is not finite (with the step's numbers; the state of the last good
             epoch stays in ``folder``).
     """
-    if config.epochs < 1 or config.batch_size < 1:
-        raise UserError(f"optim: epochs {config.epochs}, batch_size {config.batch_size}; at least 1 was expected")
-    if not 0 < config.learning_rate < math.inf:
-        raise UserError(f"optim.learning_rate: {config.learning_rate}; a number above 0 was expected")
     device = choose_device(config.device)
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     log_path, state_path = folder / "log.jsonl", folder / STATE
     done = load_state(state_path, model, optimizer) if resume and state_path.is_file() else 0
-    kept = log_path.read_text().splitlines()[:done] if done else []
-    log_path.write_text("".join(line + "\n" for line in kept))
+    kept = log_path.read_text().splitlines()[:done] if done and log_path.is_file() else []
+    write_text(log_path, "".join(line + "\n" for line in kept))
     batch_size = min(config.batch_size, len(source))
     steps = len(source) // batch_size  # official: drop_last
     has_memory = hasattr(model, "memory")
@@ -209,9 +205,9 @@ def train(
                 reseed_dead(model.memory, counts.to(device), out.queries.detach().flatten(0, 2))
         if after_epoch is not None:
             after_epoch(model, epoch + 1)
-        save_state(state_path, model, optimizer, epoch + 1)
-        with log_path.open("a") as log:
+        with log_path.open("a") as log:  # before the state: a line too many is cut off by the next --resume
             log.write(json.dumps(record) + "\n")
+        save_state(state_path, model, optimizer, epoch + 1)
         bar.set_postfix(pixel=f"{record['pixel']:.5f}", validation=f"{record['validation_pixel']:.5f}")
     bar.close()
     model.eval()

@@ -3,41 +3,40 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import pandas as pd
-
 from mnad.config import DetectorConfig, TrainConfig
 from mnad.data.clips import Clips, past_frames, split_videos
 from mnad.data.videos import VideoLayout, read_videos
 from mnad.detector import Detector
 from mnad.experiment import check_same_run, fit_detector, plain
-from mnad.files import open_run_folder, stamped, write_json
-from mnad.provenance import provenance
+from mnad.files import open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.provenance import run_record
 from mnad.report import plot_losses
+from mnad.training import choose_device
 from mnad.video import GAMMA
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
 from mnad.video_report import health_line, plot_curves, video_table
 
 
 def train_one(
-    config: TrainConfig, layout: VideoLayout, sets: dict[str, Clips], folder: Path
+    config: TrainConfig, layout: VideoLayout, sets: dict[str, Clips], folder: Path, record: dict[str, object]
 ) -> dict[str, VideoEvaluation]:
     """Train, calibrate and judge one model into ``folder``; with a memory both with and without its test-time update.
 
     Returns:
         ``with test-time update`` (official; absent without a memory) and ``no test-time update`` -> evaluation.
     """
-    detector, _ = fit_detector(config, sets, folder)
+    detector, _ = fit_detector(config, sets, folder, record)
     results = {}
     if hasattr(detector.model, "memory"):
         gamma = GAMMA[config.model.variant]
         results["with test-time update"] = evaluate_videos(detector, layout.test, layout.labels, gamma)
     results["no test-time update"] = evaluate_videos(detector, layout.test, layout.labels, None)
-    log = pd.read_json(folder / "log.jsonl", lines=True)
+    log = read_log(folder / "log.jsonl")
     plot_losses(folder / "loss.png", log)
     first = next(iter(results.values()))
     plot_curves(folder / "curves.png", first.frame, [f"score_{detector.primary}"])
     for name, result in results.items():
-        result.frame.to_csv(folder / f"scores_{name.replace(' ', '_')}.csv", index=False)
+        write_csv(folder / f"scores_{name.replace(' ', '_')}.csv", result.frame)
     write_json(
         folder / "metrics.json",
         {
@@ -60,6 +59,7 @@ def run_video_experiment(config: TrainConfig) -> Path:
     names = dict.fromkeys((config.model.name, *config.compare))
     for name in names:
         Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
+    choose_device(config.optim.device)
     layout = read_videos(config.data)
     past = past_frames(config.model.variant)
     train_videos, held_out = split_videos(layout.train, config.images.validation_fraction, config.seed)
@@ -73,17 +73,17 @@ def run_video_experiment(config: TrainConfig) -> Path:
     counts = ", ".join(f"{len(clips)} {name} clips" for name, clips in sets.items())
     print(f"{config.data}: {counts}, {len(layout.test)} test videos")
     write_json(folder / "config.json", plain(config))
-    write_json(folder / "provenance.json", provenance())
+    record = run_record(folder / "provenance.json")
     rows = {}
     for name in names:
         one = replace(config, model=replace(config.model, name=name))
-        results = train_one(one, layout, sets, folder if name == config.model.name else folder / name)
+        results = train_one(one, layout, sets, folder if name == config.model.name else folder / name, record)
         for update, result in results.items():
             rows |= {(f"{name}, {update}", score): metrics for score, metrics in result.metrics.items()}
         health = next(iter(results.values())).health
         if health:
             print(health_line(health))
     table = video_table(rows)
-    (folder / "table.txt").write_text(table + "\n")
+    write_text(folder / "table.txt", table + "\n")
     print(f"\n{table}\n\nrun folder: {folder}")
     return folder

@@ -5,7 +5,6 @@
 Numbers only: nothing of a frame is copied. scripts/make_figures.py --only ped2 draws the curves.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pandas as pd
 
 from mnad.cli import run
 from mnad.errors import UserError
-from mnad.files import atomic_path, write_json
+from mnad.files import read_json, read_log, read_table, write_csv, write_json
 from mnad.video_report import percent
 
 FREE = "no test-time update"  # every run has it
@@ -33,18 +32,6 @@ class CollectConfig:
     out: Path
 
 
-def read_json(path: Path) -> dict:
-    """A JSON file of a run.
-
-    Raises:
-        UserError: missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read; a finished video run was expected") from error
-
-
 def read_run(folder: Path) -> dict[str, object]:
     """What ``results.json`` says of one run.
 
@@ -52,9 +39,9 @@ def read_run(folder: Path) -> dict[str, object]:
         UserError: not a finished video run.
     """
     metrics, config, record = (read_json(folder / f"{name}.json") for name in ("metrics", "config", "provenance"))
-    if FREE not in metrics["test"]:
+    if FREE not in metrics.get("test", {}):
         raise UserError(f"{folder}: judged photographs; a run on videos was expected")
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    log = read_log(folder / "log.jsonl")
     tests = {
         name: {
             "scores": {score: {key: values[key] for key in KEYS} for score, values in test["scores"].items()},
@@ -76,7 +63,7 @@ def read_run(folder: Path) -> dict[str, object]:
         "test": tests,
         "parameters": metrics["parameters"],
         "train_seconds": metrics["train_seconds"],
-        "last_epoch": log[-1],
+        "last_epoch": log.iloc[-1].to_dict(),
     }
 
 
@@ -106,10 +93,9 @@ def main(config: CollectConfig) -> None:
             continue
         record[part] = {"command": result["command"], "date": result["date"], "git_revision": result["git_revision"]}
         test = next(iter(result["test"]))
-        table = pd.read_csv(folder / f"scores_{test.replace(' ', '_')}.csv", dtype={"video": str})
-        table = table[["video", "frame", "label", *(f"score_{name}" for name in result["test"][test]["scores"])]]
-        with atomic_path(config.out / f"{part}.csv") as temporary:
-            table.round(5).to_csv(temporary, index=False)
+        columns = ["video", "frame", "label", *(f"score_{name}" for name in result["test"][test]["scores"])]
+        table = read_table(folder / f"scores_{test.replace(' ', '_')}.csv", set(columns), text=("video",))
+        write_csv(config.out / f"{part}.csv", table[columns].round(5))
     write_json(config.out / "run.json", record)
 
 

@@ -6,11 +6,12 @@
 Links need the extra "data" (gdown), which `make env` installs. Nothing of an existing folder is replaced.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnad.cli import run
 from mnad.data.fetch import fetch
+from mnad.data.options import LayoutOptions
 
 
 @dataclass
@@ -20,15 +21,19 @@ class GetDataConfig:
     Args:
         source: Google Drive link, other http link, or a zip or tar archive on this machine.
         out: new folder for the dataset, for --data of the other commands.
+        layout: how the dataset is laid out; ``auto`` looks at its folders.
+        layout_options: names and shares of the layouts that need some, such as a category of MVTec AD.
     """
 
     source: str
     out: Path = Path("data/wells")
+    layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
 
 
 def main(config: GetDataConfig) -> None:
     """Fetch and say what came."""
-    print(f"{config.out}: {fetch(config.source, config.out)}")
+    print(f"{config.out}: {fetch(config.source, config.out, config.layout, config.layout_options)}")
 
 
 if __name__ == "__main__":

@@ -176,7 +176,9 @@ def test_resumes_where_it_stopped(done: CompareConfig) -> None:
     run_comparison(replace(done, seeds=3))  # and one more seed
     assert Brightest.fits == 2
     assert (done.out / "mnad/seed-0/result.json").stat().st_mtime_ns == kept
-    with pytest.raises(UserError, match=r"config.json: optim is .*; the same value was expected to resume"):
+    with pytest.raises(
+        UserError, match=r"config.json: optim.epochs is 1, now 9; the same value was expected to resume"
+    ):
         run_comparison(replace(done, optim=OptimConfig(epochs=9)))
     run_comparison(replace(done, methods=["brightest"], overwrite=True))
     assert Brightest.fits == 4 and not (done.out / "mnad").exists()

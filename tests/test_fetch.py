@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from layouts_on_disk import two_folders
 from video_data import write_dataset
 
 from mnad.data.fetch import fetch
+from mnad.data.options import LayoutOptions
 
 
 @pytest.fixture(params=["zip", "tar", "gztar"])
@@ -49,7 +51,7 @@ def test_archive(
     assert expected in capsys.readouterr().out
     assert sorted(p.name for p in out.parent.iterdir()) == ["data"]  # nothing temporary stays
     assert script("get_data", "--source", archive, "--out", out) == 2  # nothing is replaced
-    assert f"{out}: already there" in capsys.readouterr().err
+    assert f"{out}: exists already; a new folder was expected" in capsys.readouterr().err
 
 
 def test_link(tiny_wells: Path, tmp_path: Path, served: str) -> None:
@@ -69,6 +71,15 @@ def test_videos(tmp_path: Path) -> None:
     assert fetch(path, tmp_path / "data") == expected
 
 
+def test_layout_and_options(tmp_path: Path) -> None:
+    two_folders(tmp_path / "raw", "no", "yes")
+    path = shutil.make_archive(str(tmp_path / "scans"), "gztar", tmp_path / "raw")
+    with pytest.raises(ValueError, match="fits no known layout"):
+        fetch(path, tmp_path / "data")
+    line = fetch(path, tmp_path / "data", "two_folders", LayoutOptions(normal="no", abnormal="yes"))
+    assert "0 known spills" in line and (tmp_path / "data" / "yes").is_dir()
+
+
 def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.zip: missing; an archive or a link"):
         fetch(str(tmp_path / "none.zip"), tmp_path / "data")
@@ -83,5 +94,5 @@ def test_bad_input(tmp_path: Path) -> None:
         tar.add(tmp_path / "a.txt", "../escaped.txt")
     with pytest.raises(ValueError, match=r"evil\.tar: cannot be unpacked \(.*outside the destination"):
         fetch(str(tmp_path / "evil.tar"), tmp_path / "data")
-    assert not (tmp_path / "data").exists() or not any((tmp_path / "data").iterdir())
+    assert not (tmp_path / "data").exists()
     assert not (tmp_path / "escaped.txt").exists()

@@ -1,7 +1,9 @@
 """The loop: repeatable, resumable, stops on a loss that is not finite."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +11,16 @@ import torch
 from conftest import tiny_config
 
 from mnad.build import build_model
+from mnad.cli import parse
+from mnad.config import TrainConfig
 from mnad.data.augment import mirror
 from mnad.data.images import Images, list_images
+from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.experiment import run_experiment
 from mnad.health import memory_health
 from mnad.model import MNAD, Output
+from mnad.threshold import ThresholdConfig
 from mnad.training import STATE, loss_terms, total_loss, train
 
 
@@ -84,8 +90,8 @@ def test_mirror_changes_training(source, tmp_path):
 def test_not_finite_loss_stops_and_keeps_the_last_good_epoch(source, tmp_path):
     good = trained(source, tmp_path / "run").state_dict()
     kept = (tmp_path / "run" / STATE).read_bytes()
-    broken = replace(tiny_config().optim, epochs=3, loss_weights={"compactness": float("nan")})
-    message = r"not finite at epoch 3, step 1 \(total nan, pixel [\d.]+, compactness .*learning rate [\d.e-]+\)"
+    broken = replace(tiny_config().optim, epochs=3, loss_weights={"compactness": 1e300})
+    message = r"not finite at epoch 3, step 1 \(total inf, pixel [\d.]+, compactness .*learning rate [\d.e-]+\)"
     with pytest.raises(UserError, match=message) as error:
         trained(source, tmp_path / "run", replace(tiny_config(), optim=broken), resume=True)
     assert "the state after epoch 2 is in" in str(error.value)
@@ -143,18 +149,55 @@ def test_memory_health_by_hand():
     assert health["item_similarity_mean"] == pytest.approx((0 + 0.6 + 0.8) / 3)
 
 
-def test_bad_settings(tiny_wells, tmp_path):
-    for change, message in (
-        ({"optim": replace(tiny_config().optim, epochs=0)}, "epochs 0"),
-        ({"optim": replace(tiny_config().optim, device="abacus")}, "optim.device: 'abacus'"),
-        ({"optim": replace(tiny_config().optim, learning_rate=0.0)}, "optim.learning_rate: 0.0"),
-        ({"model": replace(tiny_config().model, name="gan")}, "model.name: 'gan'; one of mnad"),
-        ({"model": replace(tiny_config().model, items=0)}, "model.items: 0"),
-        ({"images": replace(tiny_config().images, height=30)}, "images.height: 30; a positive multiple of 8"),
-        ({"primary": "luck"}, "primary: 'luck'; one of wells, mnad"),
-    ):
-        with pytest.raises(UserError, match=message):
-            run_experiment(tiny_config(data=tiny_wells, out=tmp_path / message[:9], **change))
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--optim.epochs=0"], r"optim\.epochs: 0; at least 1"),
+        (["--optim.batch_size=0"], r"optim\.batch_size: 0; at least 1"),
+        (["--optim.threads=-1"], r"optim\.threads: -1; at least 0"),
+        (["--optim.learning_rate=0"], r"optim\.learning_rate: 0\.0; a number above 0"),
+        (["--optim.loss_weights={compactnes: 0.1}"], "'compactnes' is no loss term; some of compactness, separateness"),
+        (["--optim.device=abacus"], r"optim\.device: 'abacus'"),
+        (["--threshold.spill_quantile=3"], r"threshold\.spill_quantile: 3\.0; a number from 0 to 1"),
+        (["--seed=-1"], "seed: -1; 0 or more"),
+        (["--model.name=gan"], r"model\.name: 'gan'; one of mnad"),
+        (["--model.items=0"], r"model\.items: 0"),
+        (["--images.height=30"], r"images\.height: 30; a positive multiple of 8"),
+        (["--primary=luck"], "primary: 'luck'; one of wells, mnad"),
+    ],
+)
+def test_bad_settings_do_not_touch_a_finished_run(words, message, tiny_run, tiny_wells, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        run_experiment(parse(TrainConfig, ["--data", str(tiny_wells), "--out", str(run), "--overwrite", *words]))
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_resume_keeps_the_record_of_the_training(tiny_run, tiny_wells, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    first = json.loads((run / "provenance.json").read_text())
+    assert "resumed" not in first and Detector.load(run).record == first
+    config = tiny_config(data=tiny_wells, out=run, compare=["conv_ae"], resume=True)
+    run_experiment(replace(config, threshold=ThresholdConfig("midpoint")))
+    after = json.loads((run / "provenance.json").read_text())
+    assert {key: after[key] for key in first} == first and len(after["resumed"]) == 1
+    assert Detector.load(run).record == after
+    stored = json.loads((run / "config.json").read_text())
+    del stored["optim"]["mirror"]  # as an older revision wrote it
+    (run / "config.json").write_text(json.dumps(stored))
+    run_experiment(config)
+    changed = replace(config, optim=replace(config.optim, mirror=True))
+    with pytest.raises(UserError, match=r"config\.json: optim\.mirror is False, now True; the same value"):
+        run_experiment(changed)
+
+
+def test_overwrite_empties_runs_of_the_same_command_only(tiny_run, tiny_wells, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "config.json").write_text('{"methods": []}')  # of compare_baselines
+    with pytest.raises(UserError, match="run: holds other files than a run of this command"):
+        run_experiment(tiny_config(data=tiny_wells, out=run, overwrite=True))
+    assert (run / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import zlib
 from pathlib import Path
 
 from mnad.data.layout import is_video, read_layout
+from mnad.data.options import LayoutOptions
 from mnad.data.videos import read_videos
 from mnad.errors import UserError
-from mnad.files import output_folder
 
 
 def download(link: str, target: Path) -> None:
@@ -44,30 +44,31 @@ def unpack(archive: Path, folder: Path) -> Path:
     zipped = zipfile.is_zipfile(archive)
     try:
         shutil.unpack_archive(archive, folder, "zip" if zipped else "tar", **({} if zipped else {"filter": "data"}))
-    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+    # RuntimeError: an encrypted zip; OSError: ReadError among others, and a full disk
+    except (OSError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); a zip or tar archive was expected") from error
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
-def describe(root: Path) -> str:
+def describe(root: Path, layout: str = "auto", options: LayoutOptions | None = None) -> str:
     """What the dataset in ``root`` holds, in one line.
 
     Raises:
         UserError: it fits no layout, or the layout's reader refuses it.
     """
-    if is_video(root):
+    if is_video(root, layout, options):
         videos = read_videos(root)
         frames = sum(len(video) for video in videos.test)
         return f"{len(videos.train)} training videos, {len(videos.test)} test videos with {frames} frames"
-    layout = read_layout(root)
+    found = read_layout(root, layout, options=options)
     return (
-        f"{len(layout.train)} normal training images, {len(layout.known)} known spills, "
-        f"{len(layout.test)} test images ({int(layout.labels.sum())} abnormal)"
+        f"{len(found.train)} normal training images, {len(found.known)} known spills, "
+        f"{len(found.test)} test images ({int(found.labels.sum())} abnormal)"
     )
 
 
-def fetch(source: str, out: Path) -> str:
+def fetch(source: str, out: Path, layout: str = "auto", options: LayoutOptions | None = None) -> str:
     """Put the dataset behind ``source`` (link or local archive) into the new folder ``out``.
 
     It appears only when it is complete and can be read.
@@ -78,17 +79,23 @@ def fetch(source: str, out: Path) -> str:
     Raises:
         UserError: ``out`` holds something, or see :func:`download`, :func:`unpack`, :func:`describe`.
     """
-    output_folder(out)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+    if out.exists():
+        raise UserError(f"{out}: exists already; a new folder was expected")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); a writable folder was expected") from error
+    with temporary as folder:
         archive = Path(source)
         if "://" in source:
-            archive = Path(temporary) / "archive"
+            archive = Path(folder) / "archive"
             download(source, archive)
         elif not archive.is_file():
             raise UserError(f"{source}: missing; an archive or a link (https://...) was expected")
-        root = unpack(archive, Path(temporary) / "unpacked")
+        root = unpack(archive, Path(folder) / "unpacked")
         try:
-            line = describe(root)
+            line = describe(root, layout, options)
         except UserError as error:
             raise UserError(f"{source}: {str(error).replace(f'{root}', 'archive')}") from error
         root.replace(out)

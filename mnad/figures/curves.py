@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mnad.errors import UserError
 from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs
 from mnad.figures.stored_run import FOLDER, run_origin
+from mnad.files import read_log
 from mnad.report import plot_losses
 
 
@@ -28,14 +28,7 @@ def conclusion(log: pd.DataFrame) -> str:
 
 def draw_training(inputs: Inputs, folder: Path) -> Drawn:
     """Loss terms over epochs."""
-    path = inputs.stored(f"{FOLDER}/log.jsonl")
-    try:
-        log = pd.read_json(path, lines=True)
-    except ValueError as error:
-        raise UserError(f"{path}: is no log of a training ({error}); one JSON object a line was expected") from error
-    missing = {"epoch", "pixel", "validation_pixel"} - set(log.columns)
-    if missing:
-        raise UserError(f"{path}: no {', '.join(sorted(missing))}; the log of a training was expected")
+    log = read_log(inputs.stored(f"{FOLDER}/log.jsonl"))
     plot_losses(folder / "synthetic" / "training.png", log, FORMATS)
     shows = (
         "Loss terms of MNAD over the epochs, unweighted, on a logarithmic axis: pixel error in training (solid, dots) "

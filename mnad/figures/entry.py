@@ -1,13 +1,10 @@
 """What a committed figure is: inputs, a drawing with a caption for each file, or a reason to skip it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
-from mnad.errors import UserError
+from mnad.files import read_json
 
 ROOT = Path(__file__).parents[2]
 MARK = "<!-- drawn by scripts/make_figures.py -->"  # first line of every caption; edits there are lost
@@ -82,37 +79,6 @@ class Drawn:
 
 # Draws into a folder. Raises NotStoredError when its inputs are not there.
 Entry = Callable[[Inputs, Path], Drawn]
-
-
-def read_json(path: Path) -> dict:
-    """Parse ``path``.
-
-    Raises:
-        UserError: missing or no JSON object.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); JSON was expected") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: holds no object; a JSON object was expected")
-    return found
-
-
-def read_table(path: Path, columns: set[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
-
-    Raises:
-        UserError: unreadable or a column is missing.
-    """
-    try:
-        frame = pd.read_csv(path, dtype={name: str for name in text})
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); a table was expected") from error
-    missing = sorted(columns - set(frame.columns))
-    if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}; {', '.join(sorted(columns))} were expected")
-    return frame
 
 
 def origin(folder: Path, part: str = "") -> str:

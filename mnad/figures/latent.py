@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mnad.figures.entry import ROOT, Caption, Drawn, Inputs, NotStoredError, percent, read_json
-from mnad.files import write_json
+from mnad.figures.entry import ROOT, Caption, Drawn, Inputs, NotStoredError, percent
+from mnad.files import read_json, write_json
 
 SHIPPED = ("synthetic.safetensors", "synthetic_conv_ae.safetensors")
 

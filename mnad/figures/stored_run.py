@@ -7,7 +7,8 @@ import pandas as pd
 from mnad.data.synthetic import NUISANCES, SPILLS, STATES, draw_wells
 from mnad.errors import UserError
 from mnad.experiment import SYNTHETIC
-from mnad.figures.entry import Inputs, origin, read_json, read_table
+from mnad.figures.entry import Inputs, origin
+from mnad.files import read_json, read_table
 
 FOLDER = "results/synthetic"  # below the folder of results; a copy of a run folder without its weights
 GROUPS = {"plain normal": tuple(STATES), "nuisance": tuple(NUISANCES), "overflow": ("overflow",), "empty": ("empty",)}

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mnad.ablation import plot_ablation
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin, percent, read_table
+from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin, percent
+from mnad.files import read_table
 
 
 def worse_error(table: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin, read_table
+from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin
+from mnad.files import read_table
 from mnad.video_evaluation import auc
 from mnad.video_report import percent, plot_curves
 
