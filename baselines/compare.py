@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from baselines.method import Method
 from baselines.peak_memory import peak_above_mb, reset_peak
 from baselines.registry import ALL, LeftOut, build_method
 from mnad.config import DetectorConfig, ModelConfig, OptimConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
-from mnad.data.layout import Layout, read_layout
+from mnad.data.layout import read_layout
 from mnad.data.masks import read_masks
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
@@ -84,7 +85,7 @@ def check_config(config: CompareConfig) -> None:
         raise UserError(f"methods: {wrong!r}; some of {', '.join(ALL)}, each once, were expected")
 
 
-def pixel_metrics(method, images: Images, labels: np.ndarray, masks: np.ndarray) -> dict[str, float] | None:
+def pixel_metrics(method: Method, images: Images, masks: np.ndarray) -> dict[str, float] | None:
     """Pixel AUROC and AUPRO of the method's anomaly maps; None for a method without maps."""
     maps = []
     for start in range(0, len(images), 32):
@@ -145,7 +146,7 @@ def run_one(
                 raise UserError(f"score {score!r}: not finite for {(~np.isfinite(values)).sum()} {role} images")
             arrays[f"{role}/{score}"] = values
     peak = peak_above_mb(held)
-    pixels = pixel_metrics(method, sets["test"], labels, masks) if masks is not None else None
+    pixels = pixel_metrics(method, sets["test"], masks) if masks is not None else None
     with atomic_path(folder / SCORES) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     write_json(
@@ -164,7 +165,7 @@ def run_one(
     )
 
 
-def read_sets(config: CompareConfig, layout: Layout, seed: int, stores: dict[str, Images]) -> dict[str, Images]:
+def read_sets(config: CompareConfig, seed: int, stores: dict[str, Images]) -> dict[str, Images]:
     """The images of each role for one seed; only the validation split depends on it."""
     normals = stores["normals"]
     held_in, held_out = split(len(normals), config.images.validation_fraction, seed)
@@ -217,7 +218,7 @@ def run_comparison(config: CompareConfig) -> Path:
     write_json(out / "data.json", {"root": str(root), "images": roles, "masks": bool(layout.masks), **findings})
     print(f"{root}: {roles}; {len(todo)} runs to do in {out}")
     for number, (seed, name, folder) in enumerate(todo, 1):
-        sets = read_sets(config, layout, seed, stores)
+        sets = read_sets(config, seed, stores)
         print(f"[{number}/{len(todo)}] {name}, seed {seed}", flush=True)
         try:
             run_one(name, config, seed, folder, sets, layout.labels, masks)
