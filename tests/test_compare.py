@@ -146,7 +146,7 @@ def test_threshold_is_honest_and_the_same_rule_for_all(done: CompareConfig) -> N
     stores = {"normals": Images(layout.train, SIZE), "test": Images(layout.test, SIZE)}
     stores["known"] = Images(layout.known, SIZE)
     for seed in range(2):
-        sets = read_sets(done, layout, seed, stores)
+        sets = read_sets(done, seed, stores)
         assert not set(sets["train"].paths) & set(sets["validation"].paths)
         method = Brightest(done, done.optim, seed, done.out)
         threshold = choose_threshold(done.threshold, method.score(sets["validation"]), method.score(sets["known"]))
