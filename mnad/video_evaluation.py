@@ -51,6 +51,14 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     return float(roc_auc_score(labels, scores)) if len(np.unique(labels)) == 2 else None
 
 
+def auc_by_video(frame: pd.DataFrame, column: str) -> dict[str, float | None]:
+    """AUC of each video, from rows with ``video``, ``label`` and the scores in ``column``; None: a class is absent."""
+    return {
+        str(video): auc(rows["label"].to_numpy(), rows[column].to_numpy())
+        for video, rows in frame.groupby("video", sort=False)
+    }
+
+
 def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None) -> pd.DataFrame:
     """One row for each scored frame of one video.
 
@@ -85,10 +93,7 @@ def frame_metrics(detector: Detector, frame: pd.DataFrame) -> dict[str, dict[str
     metrics: dict[str, dict[str, object]] = {}
     for name in detector.scores:
         values = frame[f"score_{name}"].to_numpy()
-        videos = {
-            str(video): auc(rows["label"].to_numpy(), rows[f"score_{name}"].to_numpy())
-            for video, rows in frame.groupby("video", sort=False)
-        }
+        videos = auc_by_video(frame, f"score_{name}")
         present = [value for value in videos.values() if value is not None]
         metrics[name] = {
             "auroc": auc(labels, values),

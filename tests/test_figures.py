@@ -18,8 +18,9 @@ from mnad.figures.latent import captions
 from mnad.figures.operating import band, precision_at, tpr_at
 from mnad.figures.qualitative import same_everywhere, typical_and_hardest
 from mnad.figures.tables import conclude_comparison, worse_error
-from mnad.figures.videos import conclude, per_video
+from mnad.figures.videos import conclude
 from mnad.model import MNAD
+from mnad.video_evaluation import auc_by_video
 
 LABELS = np.array([0, 0, 0, 0, 1, 1])
 SCORES = np.array([0.1, 0.2, 0.3, 0.8, 0.7, 0.9])  # one normal lies between the two spills
@@ -195,7 +196,7 @@ def test_conclusions_follow_the_numbers():
 
 def test_video_auc_hand_computed():
     # video 01: pairs (0.1, 0.5), (0.1, 0.9), (0.6, 0.9) right, (0.6, 0.5) wrong; video 02 has one label
-    assert per_video(VIDEOS, "score_mnad") == {"01": 0.75, "02": None}
+    assert auc_by_video(VIDEOS, "score_mnad") == {"01": 0.75, "02": None}
     # all: 0.2 and 0.3 beat 0.1 only: (3 + 2) of 8
     text = conclude(VIDEOS, ["score_mnad", "score_peak"])
     assert (

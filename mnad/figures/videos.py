@@ -6,26 +6,18 @@ import pandas as pd
 
 from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin
 from mnad.files import read_table
-from mnad.video_evaluation import auc
+from mnad.video_evaluation import auc, auc_by_video
 from mnad.video_report import percent, plot_curves
 
 SCORES = {"score_mnad": "the paper's score `mnad`", "score_peak": "ours, `peak`"}  # column -> what a caption calls it
 VARIANTS = {"recon": "reconstruction", "pred": "prediction"}  # last word of a table's name -> what was scored
 
 
-def per_video(frame: pd.DataFrame, score: str) -> dict[str, float | None]:
-    """Frame AUC of each video; None where all frames have one label."""
-    return {
-        str(video): auc(part["label"].to_numpy(), part[score].to_numpy())
-        for video, part in frame.groupby("video", sort=False)
-    }
-
-
 def conclude(frame: pd.DataFrame, scores: list[str]) -> str:
     """Frame AUC over all frames, and the best and the worst video of the first score."""
     whole = [f"{percent(auc(frame['label'].to_numpy(), frame[s].to_numpy()))} % ({SCORES[s]})" for s in scores]
     text = f"Frame AUC over all {len(frame)} scored frames: {', '.join(whole)}."
-    judged = {video: value for video, value in per_video(frame, scores[0]).items() if value is not None}
+    judged = {video: value for video, value in auc_by_video(frame, scores[0]).items() if value is not None}
     if judged:
         best, worst = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
         text += (
