@@ -54,10 +54,14 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """The table of :func:`summarise` as Markdown, ``mean ± sd`` in each cell."""
+    """The table of :func:`summarise` as Markdown, ``mean ± sd`` in each cell (one seed: the value alone)."""
     lines = ["| config | model | score | AUROC | TPR | TNR | seeds |", "|---|---|---|---|---|---|---|"]
     for row in table.itertuples():
-        cells = [f"{getattr(row, m + '_mean'):.4f} ± {getattr(row, m + '_std'):.4f}" for m in METRICS]
+        several = row.seeds > 1  # one seed has no deviation
+        cells = [
+            f"{getattr(row, m + '_mean'):.4f}" + (f" ± {getattr(row, m + '_std'):.4f}" if several else "")
+            for m in METRICS
+        ]
         lines.append(f"| {row.config} | {row.model} | {row.score} | {' | '.join(cells)} | {row.seeds} |")
     return "\n".join(lines) + "\n"
 

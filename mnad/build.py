@@ -21,7 +21,7 @@ def build_model(config: ModelConfig) -> nn.Module:
     """The model that ``config`` describes, with freshly drawn weights (seed torch first).
 
     Raises:
-        UserError: unknown name, or a size below 1.
+        UserError: unknown name, a size below 1, or a variant that the model does not have.
     """
     if config.name not in MODELS:
         raise UserError(f"model.name: {config.name!r}; one of {', '.join(MODELS)} was expected")
@@ -33,4 +33,6 @@ def build_model(config: ModelConfig) -> nn.Module:
     module, name = MODELS[config.name].split(":")
     model_class = getattr(importlib.import_module(module), name)
     known = inspect.signature(model_class).parameters
+    if config.variant != "recon" and "variant" not in known:
+        raise UserError(f"model.variant: {config.variant!r} with model {config.name}; 'recon' was expected")
     return model_class(**{key: value for key, value in asdict(config).items() if key in known})

@@ -56,6 +56,11 @@ class Detector:
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(f"primary: {config.primary!r} needs a memory, which model {config.model.name} has not")
+        blank = torch.zeros(1, 3, *config.images.size)
+        for score in self.scores.values():  # options that only an image of this size can refuse
+            for term in score.terms:
+                if not term.needs_memory:
+                    term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
         self.record: dict[str, object] = {}
 

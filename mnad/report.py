@@ -1,12 +1,14 @@
 """What a run shows: tables, score histogram, loss curves, per-image scores."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from mnad.config import LOSS_WEIGHTS
 from mnad.plotting import COLUMN, NORMAL, PALETTE, SPILL, save_figure, style
 from mnad.threshold import Threshold
 
@@ -62,17 +64,11 @@ def plot_losses(path: Path, log: pd.DataFrame, formats: tuple[str, ...] = ("png"
     """Loss terms over epochs, from ``log.jsonl``."""
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
-        styles = {
-            "pixel": "-o",
-            "validation_pixel": "--s",
-            "compactness": "-.^",
-            "separateness": ":v",
-            "kl": "-x",
-        }
-        for name, line in styles.items():
-            if name in log and (log[name] > 0).any():
-                label = "pixel, validation" if name == "validation_pixel" else name
-                axes.plot(log["epoch"], log[name].where(log[name] > 0), line, markersize=3, label=label)
+        lines = ("-o", "--s", "-.^", ":v", "-x", "--d")
+        terms = [name for name in ("pixel", "validation_pixel", *LOSS_WEIGHTS) if name in log and (log[name] > 0).any()]
+        for name, line in zip(terms, cycle(lines)):
+            label = "pixel, validation" if name == "validation_pixel" else name
+            axes.plot(log["epoch"], log[name].where(log[name] > 0), line, markersize=3, label=label)
         axes.set(xlabel="epoch", ylabel="loss (unweighted)", yscale="log")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

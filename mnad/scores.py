@@ -8,8 +8,10 @@ statistics of the validation normals, never of the test set, and adds them or ta
   where the memory expects metal (empty well), does it glitter (overflow)?
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -143,6 +145,9 @@ class Glitter:
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         residual = target - out.output
         kernel = 2 * round(4 * self.sigma) + 1
+        if kernel // 2 >= min(residual.shape[2:]):
+            size = "{} x {}".format(*residual.shape[2:])
+            raise UserError(f"score term glitter: sigma {self.sigma}; 4 sigma below the image size {size} was expected")
         fine = residual - gaussian_blur(residual, [kernel, kernel], [self.sigma, self.sigma])
         return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)
 
@@ -155,6 +160,13 @@ TERMS: dict[str, type[Term]] = {
     "peak_error": PeakError,
     "wall_hue": WallHue,
     "glitter": Glitter,
+}
+# Option of a term -> whether a value is allowed, and what to say if not.
+OPTION_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "quantile": (lambda value: 0 <= value <= 1, "a number from 0 to 1"),
+    "sigma": (lambda value: 0 < value < math.inf, "a number above 0"),
+    "window": (lambda value: value >= 1 and value == int(value), "a whole number of pixels"),
+    "hue": (lambda value: len(value) == 3, "one number for each of red, green, blue"),
 }
 Normalise = Literal["minmax", "spread"]
 Combine = Literal["sum", "max"]
@@ -172,7 +184,7 @@ class TermConfig:
         """The callable term.
 
         Raises:
-            UserError: unknown name or option.
+            UserError: unknown name or option, or an option out of range.
         """
         if self.name not in TERMS:
             raise UserError(f"score term {self.name!r}: unknown; one of {', '.join(TERMS)} was expected")
@@ -180,10 +192,15 @@ class TermConfig:
         try:
             if isinstance(options.get("ellipse"), dict):
                 options["ellipse"] = Ellipse(**options["ellipse"])
-            return TERMS[self.name](**options)
+            term = TERMS[self.name](**options)
         except TypeError as error:
             fields = ", ".join(TERMS[self.name].__dataclass_fields__) or "none"
             raise UserError(f"score term {self.name}: options {self.options}; of {fields} were expected") from error
+        for option, (allowed, expected) in OPTION_RANGES.items():
+            value = getattr(term, option, None)
+            if value is not None and not allowed(value):
+                raise UserError(f"score term {self.name}: {option} {value}; {expected} was expected")
+        return term
 
 
 @dataclass
@@ -234,6 +251,8 @@ class Score(nn.Module):
 
     def __init__(self, config: ScoreConfig, has_memory: bool = True) -> None:
         super().__init__()
+        if not config.terms:
+            raise UserError("score: no terms; at least one was expected")
         kept = [(t, t.build()) for t in config.terms]
         kept = [(t, term) for t, term in kept if has_memory or not term.needs_memory]
         self.names = [t.name for t, _ in kept]

@@ -64,9 +64,13 @@ def evaluate_checkpoint(
     """
     if options.gamma is not None and not options.gamma > 0:
         raise UserError(f"video.gamma: {options.gamma}; a number above 0 was expected")
+    if options.gamma is not None and not options.update:
+        raise UserError("video.gamma: given with video.update false; one of them was expected")
+    if options.figure is not None and options.figure.suffix != ".png":
+        raise UserError(f"video.figure: {options.figure}; a file ending in .png was expected")
     gamma = (options.gamma or GAMMA[detector.config.model.variant]) if options.update else None
     layout = read_videos(data, train=False)
-    figure = free(options.figure.with_suffix(".png")) if options.figure else None
+    figure = free(options.figure) if options.figure else None
     folder = stamped(data.stem)
     if layout.labels is None:
         csv, figure = csv or folder / "scores.csv", figure or folder / "curves.png"

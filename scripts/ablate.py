@@ -9,6 +9,7 @@ from pathlib import Path
 from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
 from mnad.cli import parse, run
 from mnad.config import TrainConfig
+from mnad.errors import UserError
 from mnad.files import atomic_path
 
 
@@ -30,7 +31,14 @@ class AblateConfig:
 
 
 def main(config: AblateConfig) -> None:
-    """Run, tabulate, draw."""
+    """Run, tabulate, draw.
+
+    Raises:
+        UserError: two configurations whose files have the same name, which names their rows and folders.
+    """
+    stems = [path.stem for path in config.configs]
+    if len(set(stems)) < len(stems):
+        raise UserError(f"--configs: {', '.join(map(str, config.configs))}; files of different names were expected")
     configs = {
         path.stem: replace(parse(TrainConfig, ["--config", str(path)]), data=config.data) for path in config.configs
     }

@@ -7,6 +7,7 @@ Needs the extra "avatars" (DiceBear and resvg, in the versions of pyproject.toml
 
 from dataclasses import dataclass
 
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
 from bayes.avatars import ATTRIBUTES_FILE
@@ -29,8 +30,8 @@ class Config:
     """
 
     out: str = "avatars"
-    seed: int = 0
-    width: int = 528
+    seed: NonNegativeInt = 0
+    width: PositiveInt = 528
     overwrite: bool = False
 
 

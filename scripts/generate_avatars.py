@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Literal
 
 import pandas as pd
+from jsonargparse.typing import NonNegativeInt
 from tqdm import tqdm
 
 from bayes.avatars import enlarge, load_attributes, load_avatars, parse_size, save_image
@@ -53,7 +54,7 @@ class Config:
 
     avatars: str = "avatars"
     n: int = 5
-    seed: int = 0
+    seed: NonNegativeInt = 0
     alpha: float = 0.0
     share: Literal["channel", "pixel", "block", "part"] = "channel"
     block: int = 16

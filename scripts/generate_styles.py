@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from jsonargparse.typing import NonNegativeInt
 from tqdm import tqdm
 
 from bayes.drawing import render_png
@@ -37,7 +38,7 @@ class Config:
     """
 
     n: int = 5
-    seed: int = 0
+    seed: NonNegativeInt = 0
     alpha: float = 0.0
     given: dict[str, str] = field(default_factory=dict)
     draw: bool = True

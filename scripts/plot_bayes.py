@@ -5,6 +5,8 @@ python scripts/plot_bayes.py --overwrite
 
 from dataclasses import dataclass
 
+from jsonargparse.typing import NonNegativeInt
+
 from bayes.examples import save_examples
 from mnad.cli import run
 from mnad.files import output_folder
@@ -24,7 +26,7 @@ class Config:
 
     avatars: str = "avatars"
     n: int = 5
-    seed: int = 0
+    seed: NonNegativeInt = 0
     out: str = "figures/bayes"
     overwrite: bool = False
 

@@ -148,6 +148,10 @@ def test_validation_holds_out_whole_videos(tmp_path: Path) -> None:
     assert len(split_videos(videos, 0.001, seed=3)[1]) == 1 and len(split_videos(videos, 0.999, seed=3)[0]) == 1
     ((start,), (end,)) = split_videos(videos[:1], 0.3, seed=0)
     assert start.paths + end.paths == videos[0].paths and len(end) == 3
+    short = FrameFolder("0", videos[0].paths[:2])
+    assert [len(part[0]) for part in split_videos([short], 0.01, 0)] == [1, 1]
+    with pytest.raises(UserError, match=r"^0: 1 frame; at least 2 were expected"):
+        split_videos([FrameFolder("0", videos[0].paths[:1])], 0.5, 0)
     with pytest.raises(UserError, match="validation_fraction: 0"):
         split_videos(videos, 0, seed=0)
 

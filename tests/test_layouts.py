@@ -141,12 +141,17 @@ def test_textile_reads_images_by_index(tmp_path: Path, floats: bool) -> None:
 
 
 def test_textile_refusals(tmp_path: Path) -> None:
+    root = textile(tmp_path / "short")
+    rows = (root / "test32.csv").read_text().splitlines(keepends=True)
+    (root / "test32.csv").write_text("".join(rows[:-1]))  # the last row is the first image: labels would shift
+    with pytest.raises(UserError, match=r"test32\.csv: column 'index' \(4 rows\) does not number the 5 images"):
+        read_layout(root)
     root = textile(tmp_path)
     with pytest.raises(UserError, match=r"train32.h5/99: no such image; a number below 16"):
         read_image(root / "train32.h5/99")
     table = pd.read_csv(root / "test32.csv")
     table.assign(index=[0, 1, 2, 3, 9]).to_csv(root / "test32.csv", index=False)
-    with pytest.raises(UserError, match=r"test32.csv: column 'index' does not number the 5 images"):
+    with pytest.raises(UserError, match=r"test32.csv: column 'index' .*does not number the 5 images"):
         read_layout(root)
     table.drop(columns="indication_value").to_csv(root / "test32.csv", index=False)
     with pytest.raises(UserError, match=r"test32.csv: no whole numbers in column 'indication_value'"):
@@ -270,6 +275,10 @@ def test_detection_by_folders(tmp_path: Path) -> None:
     assert detect_layout(tmp_path / "wells") == "wells"
     with pytest.raises(UserError, match="fits no known layout; train/ and test/imgs/"):
         detect_layout(tmp_path / "wells/train")
+    (tmp_path / "film" / "training" / "frames").mkdir(parents=True)
+    for name in ("auto", "video"):
+        with pytest.raises(UserError, match="film: videos; a folder of photographs was expected"):
+            read_layout(tmp_path / "film", name)
     with pytest.raises(UserError, match="layout: 'coco'; auto, wells, mvtec, two_folders, textile, generic"):
         read_layout(tmp_path, "coco")
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from mnad.config import DetectorConfig, ModelConfig
+from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.model import Output
 from mnad.scores import (
@@ -142,11 +144,26 @@ def test_statistics_travel_in_the_state_dict():
     [
         (TermConfig("sparkle"), "'sparkle': unknown; one of psnr"),
         (TermConfig("glitter", options={"sigmaa": 2.0}), "glitter: options .*quantile, sigma, ellipse"),
+        (TermConfig("glitter", options={"sigma": 0.0}), r"glitter: sigma 0\.0; a number above 0"),
+        (TermConfig("wall_hue", options={"quantile": 7.0}), r"wall_hue: quantile 7\.0; a number from 0 to 1"),
+        (TermConfig("wall_hue", options={"hue": [1.0, 0.0]}), r"wall_hue: hue \[1\.0, 0\.0\]; one number for each"),
+        (TermConfig("peak_error", options={"window": 0}), "peak_error: window 0; a whole number of pixels"),
     ],
 )
 def test_unknown_terms_and_options(term, message):
     with pytest.raises(UserError, match=message):
         Score(ScoreConfig([term]))
+
+
+def test_no_terms():
+    with pytest.raises(UserError, match="score: no terms; at least one was expected"):
+        Score(ScoreConfig([]))
+
+
+def test_blur_wider_than_the_image_is_refused_before_training():
+    wide = ScoreConfig([TermConfig("glitter", options={"sigma": 8.0})])  # reaches 32 pixels
+    with pytest.raises(UserError, match=r"glitter: sigma 8\.0; 4 sigma below the image size 32 x 48"):
+        Detector(DetectorConfig(ModelConfig(width=2, item_dim=4), scores={"wide": wide}, primary="wide"))
 
 
 def test_options_reach_the_term():

@@ -1,6 +1,7 @@
 """Every script from its command line, on tiny data; every mistake of a user in one line."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -93,6 +94,7 @@ def test_foreign_folder_is_not_emptied(script, tiny_wells, tmp_path, capsys):
         (["--data", "nowhere"], "nowhere: missing"),
         (["--threshold.rule=luck"], "threshold.rule"),
         (["--config", "no.yaml"], "no.yaml"),
+        (["--model.variant=pred", "--model.name=vae"], "model.variant: "),
     ],
 )
 def test_bad_arguments(script, tmp_path, capsys, arguments, message):
@@ -143,5 +145,11 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
     assert metrics["thresholds"]["psnr"]["rule"] == "normal_quantile"
     assert metrics["thresholds"]["wells"]["rule"] == "spill_quantile"
     assert (tmp_path / "out" / "ablation.png").stat().st_size > 1000
-    assert script(*arguments) == 0  # finished runs are read again
+    assert " ± " in (tmp_path / "out" / "ablation.md").read_text()
+    assert script(*arguments[:-3], "--seeds=1", "--out", tmp_path / "one") == 0
+    assert "±" not in (text := (tmp_path / "one" / "ablation.md").read_text()) and "nan" not in text
+    same = (tmp_path / "other").mkdir() or shutil.copy(config, tmp_path / "other")
+    assert script("ablate", "--configs", f"[{config},{same}]", "--out", tmp_path / "two") == 2
+    assert "files of different names were expected" in one_line_error(capsys)
+    assert script(*arguments) == 0  # finished runs are scored again
     assert pd.read_csv(tmp_path / "out" / "ablation_runs.csv").equals(runs)

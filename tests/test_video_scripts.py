@@ -97,6 +97,10 @@ def test_gamma_and_maps(
     assert "VIDEO:FRAME with VIDEO of 01, 02, 03" in error_line(capsys)
     assert script("evaluate", *base, "--video.gamma=0") == 2
     assert "video.gamma: 0.0; a number above 0" in error_line(capsys)
+    assert script("evaluate", *base, "--video.gamma=1", "--video.update=false") == 2
+    assert "video.gamma: given with video.update false" in error_line(capsys)
+    assert script("evaluate", *base, "--video.figure=curve.pdf") == 2
+    assert "video.figure: curve.pdf; a file ending in .png was expected" in error_line(capsys)
 
 
 def test_evaluate_a_video_file(

@@ -85,13 +85,15 @@ def split_videos(
     At least one video on each side; a single video is cut in time instead, its end is for validation.
 
     Raises:
-        UserError: a fraction outside (0, 1).
+        UserError: a fraction outside (0, 1), or a single video of one frame.
     """
     if not 0 < validation_fraction < 1:
         raise UserError(f"validation_fraction: {validation_fraction}; a number between 0 and 1 was expected")
     if len(videos) == 1:
         name, paths = videos[0].name, videos[0].paths
-        cut = round(len(paths) * (1 - validation_fraction))
+        if len(paths) < 2:
+            raise UserError(f"{paths[0].parent}: {len(paths)} frame; at least 2 were expected, to hold one out")
+        cut = min(max(1, round(len(paths) * (1 - validation_fraction))), len(paths) - 1)
         return [FrameFolder(name, paths[:cut])], [FrameFolder(name, paths[cut:])]
     held = min(max(1, round(len(videos) * validation_fraction)), len(videos) - 1)
     chosen = set(np.random.default_rng(seed).permutation(len(videos))[:held].tolist())

@@ -138,8 +138,10 @@ def read_layout(
     """Files of ``root`` by the layout ``name`` (``auto`` looks at the folders).
 
     Raises:
-        UserError: unknown name, or anything the layout's reader refuses.
+        UserError: unknown name, videos, or anything the layout's reader refuses.
     """
+    if is_video(root, name, options):
+        raise UserError(f"{root}: videos; a folder of photographs was expected")
     if name != "auto" and name not in LAYOUTS:
         raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
     module, function = LAYOUTS[detect_layout(root, options) if name == "auto" else name].split(":")

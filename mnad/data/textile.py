@@ -41,8 +41,10 @@ def read_table(path: Path) -> tuple[list[Path], np.ndarray]:
             raise UserError(f"{table_path}: no whole numbers in column {column!r}; {', '.join(COLUMNS)} were expected")
     count = len(open_images(path))
     position = (table["index"] - table["index"].min()).to_numpy()
-    if len(table) == 0 or position.max() >= count or len(set(position)) < len(position):
-        raise UserError(f"{table_path}: column 'index' does not number the {count} images of {path} one by one")
+    if len(table) != count or sorted(position) != list(range(count)):
+        raise UserError(
+            f"{table_path}: column 'index' ({len(table)} rows) does not number the {count} images of {path} one by one"
+        )
     return [path / str(i) for i in position], (table["indication_value"] != 0).to_numpy(dtype=np.int64)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from mnad.detector import Detector
+from mnad.errors import UserError
 from mnad.figures.entry import ROOT, Caption, Drawn, Inputs, NotStoredError, percent
 from mnad.files import read_json, write_json
 
@@ -154,6 +156,8 @@ def draw_latent(inputs: Inputs, folder: Path) -> Drawn:
             )
     from mnad.latent.run import LatentConfig, visualize_latent  # UMAP takes seconds to import
 
+    if inputs.checkpoint is not None and not hasattr(Detector.load(inputs.checkpoint).model, "memory"):
+        raise UserError(f"{inputs.checkpoint}: has no memory; an MNAD was expected")
     out = folder / "latent"
     visualize_latent(LatentConfig(inputs.checkpoint, inputs.data, out=out, overwrite=True, page=False))
     record = read_json(out / "latent.json")
