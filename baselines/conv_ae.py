@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnad.blocks import Decoder, Encoder
-from mnad.model import PAST_FRAMES, Output, Variant, check_input
+from mnad.model import Output, Variant, check_input, input_channels
 
 
 class ConvAE(nn.Module):
@@ -21,7 +21,7 @@ class ConvAE(nn.Module):
 
     def __init__(self, width: int = 64, item_dim: int = 512, variant: Variant = "recon") -> None:
         super().__init__()
-        self.in_channels = 3 * PAST_FRAMES if variant == "pred" else 3
+        self.in_channels = input_channels(variant)
         self.encoder = Encoder(self.in_channels, width, item_dim)
         self.decoder = Decoder(item_dim, width, skips=variant == "pred")
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
 from baselines.summary import Runs
-from mnad.plotting import PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 GRID = np.linspace(0, 1, 501)  # false positive rates at which the curves of the seeds are averaged
 LINES = tuple(product(("-", "--", ":"), (PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[7])))
@@ -80,7 +80,7 @@ def plot_comparison(path: Path, frame: pd.DataFrame, found: dict[str, Runs]) -> 
             axes[1].axis("off")
         top.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
         draw_bars(bottom.subplots(), frame)
-        return save_figure(figure, path, ("png", "pdf"))
+        return save_figure(figure, path, FORMATS)
 
 
 def plot_table(path: Path, frame: pd.DataFrame, formats: tuple[str, ...] = ("png",)) -> list[Path]:

@@ -11,7 +11,7 @@ import pandas as pd
 from mnad.config import TrainConfig
 from mnad.errors import UserError
 from mnad.experiment import run_experiment
-from mnad.plotting import PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 METRICS = ("auroc", "tpr", "tnr")
 
@@ -88,4 +88,4 @@ def plot_ablation(path: Path, table: pd.DataFrame) -> list[Path]:
         axes.invert_yaxis()
         axes.grid(axis="y", alpha=0.3)
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
-        return save_figure(figure, path, ("png", "pdf"))
+        return save_figure(figure, path, FORMATS)

@@ -70,7 +70,7 @@ class MNAD(nn.Module):
         if variant not in ("recon", "pred"):
             raise ValueError(f"variant: expected 'recon' or 'pred', got {variant!r}")
         self.variant = variant
-        self.in_channels = 3 * PAST_FRAMES if variant == "pred" else 3
+        self.in_channels = input_channels(variant)
         self.encoder = Encoder(self.in_channels, width, item_dim)
         self.memory = Memory(items, item_dim, temperature, detach_attention, update_normaliser, reduction)
         self.decoder = Decoder(2 * item_dim, width, skips=variant == "pred")
@@ -101,6 +101,11 @@ class MNAD(nn.Module):
             # Update (eq. 3-5)
             out.updated_items = self.memory.updated(flat, score)
         return out
+
+
+def input_channels(variant: Variant) -> int:
+    """Channels of the model input: 3 for each frame that the variant sees."""
+    return 3 * PAST_FRAMES if variant == "pred" else 3
 
 
 def check_input(x: Tensor, channels: int) -> None:

@@ -12,6 +12,7 @@ from mnad.errors import UserError
 
 COLUMN = 3.3  # inches: one column of a two-column paper
 TWO_COLUMNS = 6.9  # inches
+FORMATS = ("png", "pdf")  # of every figure that is kept
 
 # Okabe and Ito's palette; the order alternates dark and light so that neighbours differ in grey too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")

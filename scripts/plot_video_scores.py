@@ -7,6 +7,7 @@ import pandas as pd
 
 from mnad.cli import run
 from mnad.errors import UserError
+from mnad.plotting import FORMATS
 from mnad.video_report import plot_curves
 
 
@@ -32,7 +33,7 @@ def main(config: PlotConfig) -> None:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{config.scores}: cannot be read ({reason}); a score table was expected") from error
-    for path in plot_curves(config.out, frame, config.columns, ("png", "pdf")):
+    for path in plot_curves(config.out, frame, config.columns, FORMATS):
         print(path)
 
 

@@ -11,9 +11,9 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from mnad.build import build_model
 from mnad.config import TrainConfig
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs
+from mnad.figures.entry import Caption, Drawn, Inputs
 from mnad.model import MNAD, PAST_FRAMES
-from mnad.plotting import PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 # The parts whose outputs are labelled, in the order of the data.
 PARTS = (

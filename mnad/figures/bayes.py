@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 from pathlib import Path
 
-from mnad.figures.entry import FORMATS, ROOT, Caption, Drawn, Inputs, NotStoredError
+from mnad.figures.entry import ROOT, Caption, Drawn, Inputs, NotStoredError
+from mnad.plotting import FORMATS
 
 SEED, COUNT = 0, 5
 # figure -> (title, what it shows, conclusion)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs
+from mnad.figures.entry import Caption, Drawn, Inputs
 from mnad.figures.stored_run import FOLDER, run_origin
 from mnad.files import read_log
+from mnad.plotting import FORMATS
 from mnad.report import plot_losses
 
 

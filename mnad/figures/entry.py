@@ -8,7 +8,6 @@ from mnad.files import read_json
 
 ROOT = Path(__file__).parents[2]
 MARK = "<!-- drawn by scripts/make_figures.py -->"  # first line of every caption; edits there are lost
-FORMATS = ("png", "pdf")
 
 
 class NotStoredError(Exception):

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs
+from mnad.figures.entry import Caption, Drawn, Inputs
 from mnad.figures.stored_run import GROUPS, metrics, run_origin, scored_wells
-from mnad.plotting import COLUMN, EMPTY, NORMAL, PALETTE, SPILL, save_figure, style
+from mnad.plotting import COLUMN, EMPTY, FORMATS, NORMAL, PALETTE, SPILL, save_figure, style
 
 SCORES = {"wells": "score 'wells' (ours)", "mnad": "score 'mnad' (the paper's)"}
 LOOKS = {  # filled light, open, hatched, solid black: told apart in grey

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.figures.entry import ROOT, Caption, Drawn, Inputs, NotStoredError, percent
+from mnad.figures.entry import Caption, Drawn, Inputs, NotStoredError, percent
 from mnad.files import read_json, write_json
-
-SHIPPED = ("synthetic.safetensors", "synthetic_conv_ae.safetensors")
+from mnad.shipped import CHECKPOINT, COMPARE
 
 
 def usage(record: dict) -> str:
@@ -149,11 +148,9 @@ def captions(record: dict) -> dict[str, Caption]:
 
 def draw_latent(inputs: Inputs, folder: Path) -> Drawn:
     """All figures of ``scripts/visualize_latent.py`` and their numbers, without the interactive page."""
-    for name in SHIPPED if inputs.checkpoint is None else ():
-        if not (ROOT / "checkpoints" / name).is_file():
-            raise NotStoredError(
-                f"checkpoints/{name} is missing; the shipped checkpoint of the drawn wells was expected"
-            )
+    for path in (CHECKPOINT, COMPARE) if inputs.checkpoint is None else ():
+        if not path.is_file():
+            raise NotStoredError(f"{path} is missing; the shipped checkpoint of the drawn wells was expected")
     from mnad.latent.run import LatentConfig, visualize_latent  # UMAP takes seconds to import
 
     if inputs.checkpoint is not None and not hasattr(Detector.load(inputs.checkpoint).model, "memory"):

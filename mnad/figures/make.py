@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from mnad.errors import UserError
 from mnad.figures.catalogue import CATALOGUE
-from mnad.figures.entry import FORMATS, MARK, ROOT, Drawn, Inputs, NotStoredError
+from mnad.figures.entry import MARK, ROOT, Drawn, Inputs, NotStoredError
+from mnad.plotting import FORMATS
 
 
 @dataclass

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from mnad.bootstrap import interval, resampled_counts, weighted_auroc
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs
+from mnad.figures.entry import Caption, Drawn, Inputs
 from mnad.figures.stored_run import metrics, run_origin, scored_wells
-from mnad.plotting import PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 GRID = np.linspace(0, 1, 201)
 RESAMPLES = 500

@@ -13,11 +13,11 @@ from mnad.data.images import Images
 from mnad.data.layout import read_layout
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.figures.entry import FORMATS, ROOT, Caption, Drawn, Inputs, NotStoredError, percent
+from mnad.figures.entry import Caption, Drawn, Inputs, NotStoredError, percent
 from mnad.figures.stored_run import GROUPS, drawn_data, group_of, kinds_of_test
-from mnad.plotting import TWO_COLUMNS, save_figure, style
+from mnad.plotting import FORMATS, TWO_COLUMNS, save_figure, style
+from mnad.shipped import CHECKPOINT
 
-CHECKPOINT = ROOT / "checkpoints" / "synthetic.safetensors"
 COLUMNS = ("input", "reconstruction", "squared error", "nearest item")
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from mnad.ablation import plot_ablation
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin, percent
+from mnad.figures.entry import Caption, Drawn, Inputs, NotStoredError, origin, percent
 from mnad.files import read_table
+from mnad.plotting import FORMATS
 
 
 def worse_error(table: pd.DataFrame) -> pd.Series:

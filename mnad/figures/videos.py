@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mnad.figures.entry import FORMATS, Caption, Drawn, Inputs, NotStoredError, origin
+from mnad.figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
 from mnad.files import read_table
+from mnad.plotting import FORMATS
 from mnad.video_evaluation import auc, auc_by_video
 from mnad.video_report import percent, plot_curves
 

@@ -14,9 +14,8 @@ from matplotlib.lines import Line2D
 from mnad.latent import scatter
 from mnad.latent.collect import Latent, Level
 from mnad.latent.embed import METHODS
-from mnad.plotting import TWO_COLUMNS, save_figure, style
+from mnad.plotting import FORMATS, TWO_COLUMNS, save_figure, style
 
-FORMATS = ("png", "pdf")
 MAX_ITEMS = 12  # panels of attention side by side
 MAX_KINDS = 23  # entries of a legend
 MAX_CLUSTERS = 12  # columns of the table of kinds

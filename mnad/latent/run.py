@@ -23,10 +23,9 @@ from mnad.latent.page import write_page
 from mnad.latent.sample import counts, strata_of, stratified
 from mnad.latent.sources import ImageSet, open_images
 from mnad.model import STRIDE
+from mnad.shipped import CHECKPOINT, COMPARE
 
-SHIPPED = Path(__file__).parents[2] / "checkpoints"
 RECORDED = ("images", "queries", "reads", "perplexity", "neighbors", "seed")  # of the configuration
-CHECKPOINT, COMPARE = SHIPPED / "synthetic.safetensors", SHIPPED / "synthetic_conv_ae.safetensors"
 
 
 @dataclass
