@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from bayes.style_generator import RandomState
-from bayes.validation import check_n
+from bayes.validation import check_n, make_rng
 
 
 class ImageSampler(ABC):
@@ -34,18 +34,18 @@ class ImageSampler(ABC):
             Images (n, H, W, C) uint8 and their log probabilities (n,).
 
         Raises:
-            UserError: ``n`` is no whole number of at least 1.
+            UserError: ``n`` is no whole number of at least 1, or the seed is negative.
             NotFittedError: before ``fit``.
         """
         check_is_fitted(self)
-        rng = np.random.default_rng(self.random_state if random_state is None else random_state)
+        rng = make_rng(self.random_state if random_state is None else random_state)
         images = np.stack([self.draw(rng) for _ in range(check_n(n))])
         return images, self.log_probability(images)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
         """Endless (image, log probability); the first n are those of ``sample(n)`` with the same seed."""
         check_is_fitted(self)
-        rng = np.random.default_rng(self.random_state)
+        rng = make_rng(self.random_state)
         while True:
             image = self.draw(rng)
             yield image, self.log_probability(image)

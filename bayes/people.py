@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes.style_generator import check_counts
+from bayes.validation import make_rng
 from mnad.errors import UserError
 
 
@@ -15,9 +16,9 @@ def make_people(
     """One row per person and one column per category: each category's multiset of values, shuffled.
 
     Raises:
-        UserError: the counts do not match the values, are negative, or add up to different totals.
+        UserError: a negative seed; counts that do not match the values, are negative, or add up to different totals.
     """
-    rng = np.random.default_rng(seed)
+    rng = make_rng(seed, "seed")
     columns = {}
     for category, values in styles.items():
         counts = check_counts(category, values, styles_count[category]).astype(int)

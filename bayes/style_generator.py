@@ -9,7 +9,7 @@ from scipy.special import xlogy
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from bayes.validation import check_alpha, check_n, check_style
+from bayes.validation import check_alpha, check_n, check_style, make_rng
 from mnad.errors import UserError
 
 Style = dict[str, str]
@@ -101,7 +101,8 @@ class StyleGenerator(BaseEstimator):
             ``log_probability``.
 
         Raises:
-            UserError: ``n`` below 1; an unknown category or value in ``given``, or one of probability zero.
+            UserError: ``n`` below 1; a negative seed; an unknown category or value in ``given``, or one of probability
+                zero.
         """
         known, rng = self._known(given), self._rng(random_state)
         return self._table(self._draw(check_n(n), rng, known), known)
@@ -125,7 +126,7 @@ class StyleGenerator(BaseEstimator):
 
     def _rng(self, random_state: RandomState) -> np.random.Generator:
         check_is_fitted(self)
-        return np.random.default_rng(self.random_state if random_state is None else random_state)
+        return make_rng(self.random_state if random_state is None else random_state)
 
     def _indices(self, style: Mapping[str, str]) -> dict[str, int]:
         """Category to the position of its value."""

@@ -31,6 +31,18 @@ def check_n(n: int, name: str = "n") -> int:
     return int(n)
 
 
+def make_rng(seed: int | np.random.Generator | None, name: str = "random_state") -> np.random.Generator:
+    """A Generator from a seed; one that is given is itself, None is a new one. ``name`` is what the error calls it.
+
+    Raises:
+        UserError: ``seed`` is neither a Generator nor None nor a whole number of at least 0.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0
+    if not whole and not isinstance(seed, np.random.Generator | None):
+        raise UserError(f"{name}: {seed!r} was given, a whole number of at least 0 was expected")
+    return np.random.default_rng(seed)
+
+
 def check_style(style: Mapping[str, str], styles: Mapping[str, Sequence[str]]) -> None:
     """See that ``style`` (category to value) names categories and values of ``styles`` only.
 

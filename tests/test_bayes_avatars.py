@@ -108,6 +108,8 @@ def test_bad_attributes(tmp_path):
 def test_people_with_unequal_totals():
     with pytest.raises(UserError, match=r"totals \{'a': 3, 'b': 2\} differ"):
         make_people({"a": ["x", "y"], "b": ["z"]}, {"a": [1, 2], "b": [2]})
+    with pytest.raises(UserError, match=r"^seed: -1 was given, a whole number of at least 0 was expected$"):
+        make_people(styles, styles_count, seed=-1)
 
 
 def test_regions_follow_the_attribute_that_paints_them():

@@ -272,6 +272,10 @@ def test_bad_input(avatars):
         PixelGenerator().fit(avatars).log_probability(avatars[0, :2, :2])
     with error("n: 1.5 was given"):
         PixelGenerator().fit(avatars).sample(1.5)
+    with error("^random_state: -1 was given, a whole number of at least 0 was expected$"):
+        PixelGenerator(random_state=-1).fit(avatars).sample()
+    with error("^random_state: -1 was given"):
+        next(iter(PixelMixture(random_state=-1).fit(avatars, "aabbb")))
     with error("labels: 2 were given, one for each of 5 avatars"):
         PixelMixture().fit(avatars, "ab")
     with error("prior: .* add up to 1"):

@@ -172,3 +172,14 @@ def test_figures(run, tmp_path, folder):
     for name in ("styles", "avatars", "distributions", "entropy"):
         figure = cv2.imread(str(tmp_path / "figures" / f"{name}.png"))
         assert figure.shape[1] > 500 and figure.std() > 5, name
+
+
+@pytest.mark.parametrize("script", ["generate_styles", "generate_avatars", "draw_avatars", "plot_bayes"])
+def test_negative_seeds(run, tmp_path, script):
+    fails(run(f"{script}.py", "--seed=-1", "--out", tmp_path / "out"), '"seed"', "-1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_without_width(run, tmp_path):
+    fails(run("draw_avatars.py", "--width=0", "--out", tmp_path / "out"), '"width"', "0")
+    assert not (tmp_path / "out").exists()

@@ -208,6 +208,12 @@ def test_unwritable_output_is_refused_before_the_work(wells: Path, tmp_path: Pat
         visualize_latent(LatentConfig(data=wells, out=tmp_path / "file" / "out"))
 
 
+def test_negative_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^seed: -1; 0 or more was expected$"):
+        visualize_latent(LatentConfig(out=tmp_path / "out", seed=-1))
+    assert not (tmp_path / "out").exists()
+
+
 def test_more_perplexity_than_images_is_refused(wells: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="perplexity: 90 with 80 images"):
         visualize_latent(LatentConfig(data=wells, out=tmp_path / "out", perplexity=90))
