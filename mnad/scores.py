@@ -105,7 +105,7 @@ class PeakError:
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         error = (out.output - target).abs().mean(dim=1, keepdim=True) / 2
-        side = min(self.window, *error.shape[2:])
+        side = min(int(self.window), *error.shape[2:])  # a configuration file gives 9.0
         return F.avg_pool2d(error, side, stride=1).flatten(1).amax(dim=1)
 
 
@@ -161,12 +161,32 @@ TERMS: dict[str, type[Term]] = {
     "wall_hue": WallHue,
     "glitter": Glitter,
 }
+
+
+def are_numbers(value: object, count: int) -> bool:
+    """Whether ``value`` is a list or tuple of ``count`` finite numbers."""
+    return isinstance(value, list | tuple) and len(value) == count and all(map(is_number, value))
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a finite number and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_ellipse(value: object) -> bool:
+    """Whether ``value`` is an ellipse of two centre coordinates and two radii above 0."""
+    if not isinstance(value, Ellipse) or not are_numbers(value.centre, 2) or not are_numbers(value.radii, 2):
+        return False
+    return min(value.radii) > 0
+
+
 # Option of a term -> whether a value is allowed, and what to say if not.
 OPTION_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "quantile": (lambda value: 0 <= value <= 1, "a number from 0 to 1"),
-    "sigma": (lambda value: 0 < value < math.inf, "a number above 0"),
-    "window": (lambda value: value >= 1 and value == int(value), "a whole number of pixels"),
-    "hue": (lambda value: len(value) == 3, "one number for each of red, green, blue"),
+    "quantile": (lambda value: is_number(value) and 0 <= value <= 1, "a number from 0 to 1"),
+    "sigma": (lambda value: is_number(value) and value > 0, "a number above 0"),
+    "window": (lambda value: is_number(value) and value >= 1 and value == int(value), "a whole number of pixels"),
+    "hue": (lambda value: are_numbers(value, 3), "one number for each of red, green, blue"),
+    "ellipse": (is_ellipse, "a centre of two numbers and two radii above 0"),
 }
 Normalise = Literal["minmax", "spread"]
 Combine = Literal["sum", "max"]
@@ -197,8 +217,11 @@ class TermConfig:
             fields = ", ".join(TERMS[self.name].__dataclass_fields__) or "none"
             raise UserError(f"score term {self.name}: options {self.options}; of {fields} were expected") from error
         for option, (allowed, expected) in OPTION_RANGES.items():
-            value = getattr(term, option, None)
-            if value is not None and not allowed(value):
+            if option not in TERMS[self.name].__dataclass_fields__:
+                continue
+            value = getattr(term, option)
+            mean = value is None and option == "quantile" and isinstance(term, EllipseError)
+            if not mean and not allowed(value):
                 raise UserError(f"score term {self.name}: {option} {value}; {expected} was expected")
         return term
 
