@@ -152,6 +152,10 @@ def test_validation_holds_out_whole_videos(tmp_path: Path) -> None:
     assert [len(part[0]) for part in split_videos([short], 0.01, 0)] == [1, 1]
     with pytest.raises(UserError, match=r"^0: 1 frame; at least 2 were expected"):
         split_videos([FrameFolder("0", videos[0].paths[:1])], 0.5, 0)
+    with pytest.raises(UserError, match=r"^empty: 0 frames; at least 2 were expected"):
+        split_videos([FrameFolder("empty", ())], 0.5, 0)
+    with pytest.raises(UserError, match=r"^empty: 0 frames; at least 5 were expected"):
+        Clips([FrameFolder("empty", ())], (8, 8), past=4)
     with pytest.raises(UserError, match="validation_fraction: 0"):
         split_videos(videos, 0, seed=0)
 

@@ -61,7 +61,7 @@ class Clips:
         self.past = past
         targets, start = [], 0
         for video in videos:
-            check_length(len(video), past, video.paths[0].parent)
+            check_length(len(video), past, video.paths[0].parent if video.paths else video.name)
             targets.append(np.arange(start + past, start + len(video)))
             start += len(video)
         self.targets = np.concatenate(targets)  # index of each clip's last frame among the frames of all videos
@@ -85,14 +85,15 @@ def split_videos(
     At least one video on each side; a single video is cut in time instead, its end is for validation.
 
     Raises:
-        UserError: a fraction outside (0, 1), or a single video of one frame.
+        UserError: a fraction outside (0, 1), or a single video of fewer than two frames.
     """
     if not 0 < validation_fraction < 1:
         raise UserError(f"validation_fraction: {validation_fraction}; a number between 0 and 1 was expected")
     if len(videos) == 1:
         name, paths = videos[0].name, videos[0].paths
         if len(paths) < 2:
-            raise UserError(f"{paths[0].parent}: {len(paths)} frame; at least 2 were expected, to hold one out")
+            where, count = (paths[0].parent, "1 frame") if paths else (name, "0 frames")
+            raise UserError(f"{where}: {count}; at least 2 were expected, to hold one out")
         cut = min(max(1, round(len(paths) * (1 - validation_fraction))), len(paths) - 1)
         return [FrameFolder(name, paths[:cut])], [FrameFolder(name, paths[cut:])]
     held = min(max(1, round(len(videos) * validation_fraction)), len(videos) - 1)
