@@ -34,5 +34,5 @@ def build_model(config: ModelConfig) -> nn.Module:
     model_class = getattr(importlib.import_module(module), name)
     known = inspect.signature(model_class).parameters
     if config.variant != "recon" and "variant" not in known:
-        raise UserError(f"model.variant: {config.variant!r} with model {config.name}; 'recon' was expected")
+        raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; 'recon' was expected")
     return model_class(**{key: value for key, value in asdict(config).items() if key in known})

@@ -114,6 +114,12 @@ def test_the_extra_loss_counts_with_its_weight(name: str, term: str) -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.parametrize("name", ["vae", "memae"])
+def test_prediction_with_a_model_that_only_reconstructs(name: str) -> None:
+    with pytest.raises(UserError, match=f"^model.variant: 'pred' with model.name '{name}'; 'recon' was expected$"):
+        build_model(ModelConfig(name, variant="pred"))
+
+
 # --- MemAE ---
 
 
