@@ -126,6 +126,13 @@ def test_bad_input_is_one_line(script, tmp_path, capsys, wrong, message):
     assert len(error) == 1 and error[0].startswith("error: ") and message in error[0]
 
 
+def test_latent_figures_need_a_memory(script, tiny_run, tmp_path, capsys):
+    checkpoint = tiny_run / "conv_ae"
+    assert script("make_figures", "--only", "latent", "--checkpoint", checkpoint, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error == [f"error: {checkpoint}: has no memory; an MNAD was expected"]
+
+
 def test_scores_of_other_images_are_refused(script, results, tiny_run, tiny_wells, tmp_path, capsys):
     other = shutil.copytree(results, tmp_path / "results")
     table = other / "results" / "synthetic" / "scores.csv"
