@@ -73,8 +73,9 @@ def check_config(config: CompareConfig) -> None:
     """Everything that can be wrong before anything is written.
 
     Raises:
-        UserError: a number out of range, an unknown score or method, a method twice.
+        UserError: a number out of range, an unknown device, score or method, a method twice.
     """
+    choose_device(config.optim.device)
     Detector(DetectorConfig(config.model, config.images, config.scores, config.primary))
     for key in ("seeds", "resamples"):
         if getattr(config, key) < 1:
@@ -191,7 +192,6 @@ def run_comparison(config: CompareConfig) -> Path:
             in its folder (``failed.json``), tried again by the next call, and does not stop the others.
     """
     check_config(config)
-    choose_device(config.optim.device)
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)

@@ -13,7 +13,7 @@ from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, REFERENCE, collect, summarise
 from mnad.data.mvtec import categories
 from mnad.errors import UserError
-from mnad.files import atomic_path
+from mnad.files import write_csv, write_text
 
 # (column of the summary, heading, decimals)
 QUALITY_COLUMNS = (
@@ -128,16 +128,10 @@ def latex(table: pd.DataFrame, lines: list[str]) -> str:
     return f"{comments}\n" + escaped.to_latex(index=False, escape=False, column_format=columns)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_tables(folder: Path, frame: pd.DataFrame, lines: list[str]) -> None:
     """``comparison.csv``, ``.md`` and ``.tex`` in ``folder``."""
     table = display(frame)
-    write_text(folder / "comparison.csv", frame.to_csv(index=False))
+    write_csv(folder / "comparison.csv", frame)
     write_text(folder / "comparison.md", markdown(table, lines))
     write_text(folder / "comparison.tex", latex(table, lines))
 

@@ -110,6 +110,17 @@ def train_one(
     return {"metrics": result.metrics, "thresholds": detector.thresholds}
 
 
+def check_models(config: TrainConfig) -> None:
+    """Build every model of the run once, to see what can be wrong before anything is written.
+
+    Raises:
+        UserError: see :class:`mnad.detector.Detector` and :func:`mnad.training.choose_device`.
+    """
+    choose_device(config.optim.device)
+    for name in (config.model.name, *config.compare):
+        Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
+
+
 def run_experiment(config: TrainConfig) -> Path:
     """Everything that ``scripts/train_mnad.py`` does; returns the run folder.
 
@@ -124,10 +135,7 @@ def run_experiment(config: TrainConfig) -> Path:
         return run_video_experiment(config)
     if config.model.variant != "recon":
         raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
-    # Look at everything that can be wrong before anything is written.
-    choose_device(config.optim.device)
-    for name in (config.model.name, *config.compare):
-        Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
+    check_models(config)
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout, options=config.layout_options)
     findings = check_layout(layout, config.layout_options.allow_mixed)

@@ -50,16 +50,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, expected: str = "JSON") -> dict:
     """Parse ``path``.
 
     Raises:
-        UserError: missing or no JSON object.
+        UserError: missing or no JSON object; ``expected`` says what the file should have been.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); JSON was expected") from error
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); {expected} was expected") from error
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds no object; a JSON object was expected")
     return found
@@ -95,6 +95,17 @@ def read_log(path: Path) -> pd.DataFrame:
     if missing:
         raise UserError(f"{path}: no {', '.join(sorted(missing))}; the log of a training was expected")
     return log
+
+
+def free(path: Path, expected: str = "a new file") -> Path:
+    """``path`` if nothing is there.
+
+    Raises:
+        UserError: something is; ``expected`` says what to give instead.
+    """
+    if path.exists():
+        raise UserError(f"{path}: exists already; {expected} was expected")
+    return path
 
 
 def check_replaceable(path: Path, mark: str) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from mnad.data.videos import VideoLayout, read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.files import atomic_path, stamped, write_json
+from mnad.files import free, stamped, write_csv, write_json
 from mnad.video import GAMMA, frame_map
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
 from mnad.video_report import health_line, plot_curves, plot_map, video_table
@@ -90,21 +90,9 @@ def evaluate_checkpoint(
         primary = result.metrics.get(detector.primary, {})
         write_json(json, {"score": detector.primary, "gamma": gamma, **primary, **summary(result)})
     if csv:
-        with atomic_path(csv) as temporary:
-            result.frame.to_csv(temporary, index=False)
+        write_csv(csv, result.frame)
     if figure:
         plot_curves(figure, result.frame, [f"score_{detector.primary}"])
     for path in filter(None, (csv, figure)):
         print(path)
     return result
-
-
-def free(path: Path) -> Path:
-    """``path`` if nothing is there.
-
-    Raises:
-        UserError: something is.
-    """
-    if path.exists():
-        raise UserError(f"{path}: exists already; a new file was expected")
-    return path

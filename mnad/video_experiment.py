@@ -3,18 +3,18 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mnad.config import DetectorConfig, TrainConfig
+from mnad.config import TrainConfig
 from mnad.data.clips import Clips, past_frames, split_videos
 from mnad.data.videos import VideoLayout, read_videos
-from mnad.detector import Detector
-from mnad.experiment import check_same_run, fit_detector, plain
+from mnad.experiment import check_models, check_same_run, fit_detector, plain
 from mnad.files import open_run_folder, read_log, stamped, write_csv, write_json, write_text
 from mnad.provenance import run_record
 from mnad.report import plot_losses
-from mnad.training import choose_device
 from mnad.video import GAMMA
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
 from mnad.video_report import health_line, plot_curves, video_table
+
+WITH_UPDATE, NO_UPDATE = "with test-time update", "no test-time update"  # names of the evaluations
 
 
 def train_one(
@@ -29,8 +29,8 @@ def train_one(
     results = {}
     if hasattr(detector.model, "memory"):
         gamma = GAMMA[config.model.variant]
-        results["with test-time update"] = evaluate_videos(detector, layout.test, layout.labels, gamma)
-    results["no test-time update"] = evaluate_videos(detector, layout.test, layout.labels, None)
+        results[WITH_UPDATE] = evaluate_videos(detector, layout.test, layout.labels, gamma)
+    results[NO_UPDATE] = evaluate_videos(detector, layout.test, layout.labels, None)
     log = read_log(folder / "log.jsonl")
     plot_losses(folder / "loss.png", log)
     first = next(iter(results.values()))
@@ -56,10 +56,8 @@ def run_video_experiment(config: TrainConfig) -> Path:
     Raises:
         UserError: anything wrong with data, configuration or folder.
     """
+    check_models(config)
     names = dict.fromkeys((config.model.name, *config.compare))
-    for name in names:
-        Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
-    choose_device(config.optim.device)
     layout = read_videos(config.data)
     past = past_frames(config.model.variant)
     train_videos, held_out = split_videos(layout.train, config.images.validation_fraction, config.seed)

@@ -10,7 +10,7 @@ from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
 from mnad.cli import parse, run
 from mnad.config import TrainConfig
 from mnad.errors import UserError
-from mnad.files import atomic_path
+from mnad.files import write_csv, write_text
 
 
 @dataclass
@@ -44,14 +44,9 @@ def main(config: AblateConfig) -> None:
     }
     runs = run_seeds(configs, range(config.seeds), config.out)
     table = summarise(runs)
-    files = {
-        "ablation_runs.csv": runs.to_csv(index=False),
-        "ablation.csv": table.to_csv(index=False),
-        "ablation.md": to_markdown(table),
-    }
-    for name, text in files.items():
-        with atomic_path(config.out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_csv(config.out / "ablation_runs.csv", runs)
+    write_csv(config.out / "ablation.csv", table)
+    write_text(config.out / "ablation.md", to_markdown(table))
     plot_ablation(config.out / "ablation.png", table)
     print(to_markdown(table))
 

@@ -13,9 +13,9 @@ import pandas as pd
 from mnad.cli import run
 from mnad.errors import UserError
 from mnad.files import read_json, read_log, read_table, write_csv, write_json
+from mnad.video_experiment import NO_UPDATE
 from mnad.video_report import percent
 
-FREE = "no test-time update"  # every run has it
 KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
 
 
@@ -38,8 +38,10 @@ def read_run(folder: Path) -> dict[str, object]:
     Raises:
         UserError: not a finished video run.
     """
-    metrics, config, record = (read_json(folder / f"{name}.json") for name in ("metrics", "config", "provenance"))
-    if FREE not in metrics.get("test", {}):
+    metrics, config, record = (
+        read_json(folder / f"{name}.json", "a finished video run") for name in ("metrics", "config", "provenance")
+    )
+    if NO_UPDATE not in metrics.get("test", {}):
         raise UserError(f"{folder}: judged photographs; a run on videos was expected")
     log = read_log(folder / "log.jsonl")
     tests = {

@@ -11,7 +11,7 @@ from mnad.data.layout import is_video, read_layout
 from mnad.data.options import LayoutOptions
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
-from mnad.files import atomic_path, check_replaceable, write_json
+from mnad.files import check_replaceable, write_csv, write_json
 from mnad.report import results_table
 from mnad.video_checkpoint import VideoOptions, evaluate_checkpoint
 
@@ -65,8 +65,7 @@ def main(config: EvaluateConfig) -> None:
         speed = {"images_per_second": result.images_per_second}
         write_json(config.json, verdict_metrics | speed | {"scores": result.metrics})
     if config.csv:
-        with atomic_path(config.csv) as temporary:
-            result.frame.to_csv(temporary, index=False)
+        write_csv(config.csv, result.frame)
 
 
 if __name__ == "__main__":

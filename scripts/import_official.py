@@ -22,6 +22,7 @@ from mnad.cli import run
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.detector import Detector
 from mnad.errors import UserError
+from mnad.files import free
 from mnad.model import Variant
 from mnad.official import load_official
 from mnad.provenance import provenance
@@ -84,8 +85,7 @@ def read_items(path: Path) -> Tensor:
 
 def main(config: ImportConfig) -> None:
     """Read, map the names, write."""
-    if config.out.exists():
-        raise UserError(f"{config.out}: exists already; another --out was expected")
+    free(config.out, "another --out")
     if config.out.suffix != ".safetensors":
         raise UserError(f"{config.out}: ends in {config.out.suffix!r}; a file ending in .safetensors was expected")
     state = read_tensors(config.weights)

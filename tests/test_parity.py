@@ -76,14 +76,18 @@ def evaluated(variant: str) -> tuple[MNAD, Output, Tensor]:
     return model, out, raw[0]
 
 
-@pytest.fixture(scope="module")
-def trained(variant: str) -> tuple[MNAD, Output, Tensor]:
+def train_step(variant: str, x: Tensor) -> tuple[MNAD, Output, Tensor]:
+    """Model, output and golden loss after one backward pass in train mode."""
     model = load_official(official_weights(variant), official_items(), variant).train()
-    x = official_input(variant)
     out = model(x)
     loss = F.mse_loss(out.output, x[:, :3]) + 0.1 * out.compactness + 0.1 * out.separateness
     loss.backward()
     return model, out, loss
+
+
+@pytest.fixture(scope="module")
+def trained(variant: str) -> tuple[MNAD, Output, Tensor]:
+    return train_step(variant, official_input(variant))
 
 
 def check(value: Tensor, expected: np.ndarray, relative: float = 1e-5) -> None:
@@ -119,15 +123,6 @@ def test_train_mode(variant: str, trained: tuple[MNAD, Output, Tensor], golden: 
     assert torch.equal(model.memory.items, official_items())  # the loop writes them, not the forward pass
 
 
-def gradient_norms(variant: str, x: Tensor) -> dict[str, float]:
-    """Gradient norm of every parameter for the golden loss, in float32."""
-    model = load_official(official_weights(variant), official_items(), variant).train()
-    out = model(x)
-    loss = F.mse_loss(out.output, x[:, :3]) + 0.1 * out.compactness + 0.1 * out.separateness
-    loss.backward()
-    return {name: parameter.grad.norm().item() for name, parameter in model.named_parameters()}
-
-
 def test_gradient_norms(variant: str, golden: dict[str, np.ndarray]) -> None:
     """To 1e-5 relative in the last convolution; to 1e-4 behind ReLUs, in one of several roundings of the same input.
 
@@ -145,10 +140,11 @@ def test_gradient_norms(variant: str, golden: dict[str, np.ndarray]) -> None:
     closest = np.inf
     for seed in range(60):
         up = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) >= (0.5 if seed else 1.0)
-        norms = gradient_norms(variant, torch.where(up, x.nextafter(torch.full_like(x, 2.0)), x))
-        relative = {name: abs(norms[name] / value - 1) for name, value in expected.items()}
+        model, _, _ = train_step(variant, torch.where(up, x.nextafter(torch.full_like(x, 2.0)), x))
+        parameters = dict(model.named_parameters())
+        relative = {name: abs(parameters[name].grad.norm().item() / value - 1) for name, value in expected.items()}
         assert relative[last] <= 1e-5
-        assert max(relative.values()) <= 1e-3  # whatever the rounding
+        assert max(relative.values()) <= (1e-3 if seed else 5e-4)  # whatever the rounding; the untouched input
         closest = min(closest, max(relative.values()))
         if closest <= 1e-4:
             break

@@ -12,6 +12,7 @@ from mnad.data.layout import is_video, read_layout
 from mnad.data.options import LayoutOptions
 from mnad.data.videos import read_videos
 from mnad.errors import UserError
+from mnad.files import free
 
 
 def download(link: str, target: Path) -> None:
@@ -79,8 +80,7 @@ def fetch(source: str, out: Path, layout: str = "auto", options: LayoutOptions |
     Raises:
         UserError: ``out`` holds something, or see :func:`download`, :func:`unpack`, :func:`describe`.
     """
-    if out.exists():
-        raise UserError(f"{out}: exists already; a new folder was expected")
+    free(out, "a new folder")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)

@@ -140,10 +140,12 @@ def read_layout(
     Raises:
         UserError: unknown name, videos, or anything the layout's reader refuses.
     """
-    if is_video(root, name, options):
+    if name == "auto":
+        name = detect_layout(root, options)
+    if name == "video":
         raise UserError(f"{root}: videos; a folder of photographs was expected")
-    if name != "auto" and name not in LAYOUTS:
+    if name not in LAYOUTS:
         raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
-    module, function = LAYOUTS[detect_layout(root, options) if name == "auto" else name].split(":")
+    module, function = LAYOUTS[name].split(":")
     reader = getattr(importlib.import_module(module), function)
     return reader(root, train, test, options=options)

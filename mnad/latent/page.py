@@ -22,7 +22,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 
-from mnad.files import atomic_path
+from mnad.files import write_text
 from mnad.latent.collect import Latent, Level
 from mnad.latent.colours import Colouring, colourings
 from mnad.latent.embed import METHODS
@@ -222,6 +222,5 @@ def write_page(path: Path, latent: Latent, kind: str, anomaly: str, title: str) 
     document = Document()
     document.add_root(whole)
     document.js_on_event("document_ready", fill)
-    with atomic_path(path) as temporary:
-        temporary.write_text(file_html(document, INLINE, title), encoding="utf-8")
+    write_text(path, file_html(document, INLINE, title))
     return path
