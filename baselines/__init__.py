@@ -1,0 +1,1 @@
+"""Models and methods to compare MNAD with, and the comparison."""

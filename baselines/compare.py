@@ -20,14 +20,14 @@ from mnad.data.layout import read_layout
 from mnad.data.masks import read_masks
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
-from mnad.data.synthetic import draw_wells
+from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.experiment import SYNTHETIC, check_same_run, plain
 from mnad.files import atomic_path, open_run_folder, write_json, write_text
 from mnad.metrics import judge
 from mnad.pixel_metrics import aupro, pixel_auroc
 from mnad.provenance import run_record
+from mnad.settings import check_same_run, plain
 from mnad.threshold import choose_threshold
 from mnad.training import choose_device
 

@@ -38,6 +38,7 @@ class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's "same" padding: ceil(size / stride) outputs, the odd pixel right and below."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """B x C x H x W -> B x C' x H/stride x W/stride, rounded up."""
         pads = []
         for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
@@ -66,6 +67,7 @@ class Block(nn.Module):
         self.expands, self.adds = expansion > 1, stride == 1 and inside == outside
 
     def forward(self, x: Tensor) -> Tensor:
+        """B x inside x H x W -> B x outside x H/stride x W/stride, rounded up."""
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))

@@ -21,6 +21,7 @@ class Constant(nn.Module):
         self.image = nn.Parameter(image, requires_grad=False)
 
     def forward(self, x: Tensor) -> Output:
+        """B x 3 x H x W -> the image, B times."""
         return Output(self.image.expand_as(x), x.new_zeros(()), ())
 
 
@@ -28,6 +29,7 @@ class MeanImage(Reconstruction):
     """Mean training image as the reconstruction of everything."""
 
     def build(self, normal: Images, validation: Images) -> nn.Module:
+        """Average the normal images."""
         total = torch.zeros(3, *normal.size, dtype=torch.float64)
         for start in tqdm(range(0, len(normal), 256), "mean image", leave=False):
             x, _ = normal.inputs(np.arange(start, min(start + 256, len(normal))))

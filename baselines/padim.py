@@ -38,6 +38,7 @@ class PaDiM(Method):
             yield batch[:, self.channels].flatten(2).permute(2, 0, 1).double()
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
+        """Mean and regularised covariance of the features at each position (eq. 1)."""
         self.channels = None
         normal = training_part(normal, self.seed)
         shift, total, products = 0.0, 0.0, 0.0
@@ -60,10 +61,12 @@ class PaDiM(Method):
         return ((offset @ self.precision) * offset).sum(dim=2).clamp_min(0).sqrt().T
 
     def score(self, images: Images) -> np.ndarray:
+        """Largest distance of each image, N float64."""
         parts = [self.distances(batch).amax(dim=1).cpu().numpy() for batch in self.patches(images, "PaDiM score")]
         return np.concatenate(parts)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
+        """Distances of the positions, enlarged to N x H x W float32."""
         batch = self.features(images)
         grid = batch.shape[2:]
         batch = batch[:, self.channels].flatten(2).permute(2, 0, 1).double()
@@ -71,4 +74,5 @@ class PaDiM(Method):
 
     @property
     def parameters(self) -> int:
+        """The network's weights, and mean and precision matrix of each position."""
         return self.features.parameters + self.mean.numel() + self.precision.numel()

@@ -49,6 +49,7 @@ class PatchCore(Method):
         self.features = PatchFeatures(STRIDES, pool=True, device=optim.device)
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
+        """Keep a coreset of the patches of the normal images."""
         normal = training_part(normal, self.seed)
         rng = np.random.default_rng(self.seed)
         kept = []
@@ -76,14 +77,17 @@ class PatchCore(Method):
 
     @torch.inference_mode()
     def score(self, images: Images) -> np.ndarray:
+        """Weighted distance of the most unusual patch of each image (eq. 7), N float64."""
         batches = self.features.batches(images, "PatchCore score")
         return np.concatenate([self.distances(batch)[1].double().cpu().numpy() for batch in batches])
 
     @torch.inference_mode()
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
+        """Distances of the patches to the bank, enlarged to N x H x W float32."""
         batch = self.features(images)
         return full_size(self.distances(batch)[0].view(len(images), *batch.shape[2:]), images.shape[1:3])
 
     @property
     def parameters(self) -> int:
+        """The network's weights and the numbers of the bank."""
         return self.features.parameters + self.bank.numel()

@@ -27,6 +27,7 @@ class Linear(nn.Module):
         self.components = nn.Parameter(components, requires_grad=False)
 
     def forward(self, x: Tensor) -> Output:
+        """B x 3 x H x W -> its projection."""
         centred = x.flatten(1) - self.mean
         rebuilt = self.mean + centred @ self.components.T @ self.components
         return Output(rebuilt.view_as(x), x.new_zeros(()), ())
@@ -36,6 +37,7 @@ class PCAReconstruction(Reconstruction):
     """scikit-learn's PCA with at most ``COMPONENTS`` components."""
 
     def build(self, normal: Images, validation: Images) -> nn.Module:
+        """Fit the components to the pixels of the normal images."""
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.permutation(len(normal))[:MAX_IMAGES])
         pixels = normal.inputs(chosen)[0].flatten(1).numpy()

@@ -27,10 +27,12 @@ class PixelNeighbours(Method):
         return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
+        """Store the normal images, a sample if there are too many."""
         chosen = np.random.default_rng(self.seed).permutation(len(normal))[:MAX_IMAGES]
         self.index = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(self.pixels(normal, np.sort(chosen)))
 
     def score(self, images: Images) -> np.ndarray:
+        """Distance of each image to its neighbour, N float64."""
         parts = []
         for start in tqdm(range(0, len(images), 256), "pixel neighbours", disable=len(images) < 1000, leave=False):
             pixels = self.pixels(images, np.arange(start, min(start + 256, len(images))))
@@ -39,4 +41,5 @@ class PixelNeighbours(Method):
 
     @property
     def parameters(self) -> int:
+        """Numbers of the stored images."""
         return int(self.index._fit_X.size)

@@ -16,7 +16,8 @@ from mnad.build import build_model
 from mnad.config import DetectorConfig
 from mnad.data.images import Images
 from mnad.detector import Detector
-from mnad.scores import TERMS, ScoreConfig, TermConfig
+from mnad.scores import ScoreConfig, TermConfig
+from mnad.terms import TERMS
 from mnad.training import train
 
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
@@ -43,6 +44,7 @@ class Reconstruction(Method):
         """The fitted module."""
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
+        """Build the module; take the statistics of the scores from the validation normals."""
         normal, validation = self.with_validation(normal, validation)
         model = self.build(normal, validation)
         scores = offered_scores(self.config.scores, hasattr(model, "memory"))
@@ -52,16 +54,20 @@ class Reconstruction(Method):
         self.detector.calibrate(validation, None)
 
     def scores(self, images: Images) -> dict[str, np.ndarray]:
+        """The plain score and those of the configuration that the model has all terms of, N float64 each."""
         return self.detector.combine(self.detector.raw_terms(images))
 
     def score(self, images: Images) -> np.ndarray:
+        """The primary score, N float64."""
         return self.detector.score(images)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
+        """Squared error of every pixel on [0, 1] images, N x H x W float32."""
         return self.detector.anomaly_map(images)
 
     @property
     def parameters(self) -> int:
+        """Weights, buffers and memory items of the module."""
         state = self.detector.model.state_dict().values()
         return sum(value.numel() for value in state if value.is_floating_point())
 
@@ -70,6 +76,7 @@ class Trained(Reconstruction):
     """A model of :data:`mnad.build.MODELS`, named by ``config.model.name``, in the one training loop."""
 
     def build(self, normal: Images, validation: Images) -> nn.Module:
+        """Train it; the run's state and log go to the folder of the method."""
         torch.manual_seed(self.seed)
         model = build_model(replace(self.config.model, variant="recon"))
         train(model, normal, validation, self.optim, self.seed, self.folder)

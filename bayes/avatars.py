@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayes.validation import check_style
 from mnad.errors import UserError
+from mnad.files import write_bytes
 
 ATTRIBUTES_FILE = "avatars.csv"
 
@@ -110,7 +111,7 @@ def load_attributes(folder: str | Path, names: Sequence[str], styles: Mapping[st
 
 def save_image(path: Path, image: np.ndarray) -> None:
     """Write ``image`` (H, W, 3), RGB uint8, as a PNG."""
-    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
+    write_bytes(path, cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -4,11 +4,15 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from mnad.errors import UserError
+
+if TYPE_CHECKING:
+    from dicebear import Style  # of an extra
 
 # One to one: category of styles.py -> value -> DiceBear options.
 OPTIONS: dict[str, dict[str, dict[str, str | int]]] = {
@@ -107,7 +111,7 @@ def render(style: Mapping[str, str], width: int = WIDTH) -> np.ndarray:
 
 
 @cache
-def load_avataaars():
+def load_avataaars() -> "Style":
     """DiceBear's definition of the style, read once."""
     from dicebear import Style
 

@@ -92,6 +92,7 @@ class PixelMixture(ImageSampler, BaseEstimator):
         return dict(zip(self.styles_, np.exp(joint - total).tolist(), strict=True))
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """One image (H, W, C): a style by its probability, then an avatar of this style."""
         style = rng.choice(len(self.styles_), p=np.exp(self.log_priors_ - logsumexp(self.log_priors_)))
         return self.generators_[style].draw(rng)
 

@@ -1,0 +1,1 @@
+"""MNAD (memory-guided normality): model, scores, thresholds, training, maps and figures."""

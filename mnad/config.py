@@ -8,12 +8,18 @@ from typing import Literal
 from mnad.data.options import LayoutOptions
 from mnad.errors import UserError
 from mnad.memory import Reduction, UpdateNormaliser
-from mnad.model import Variant
+from mnad.model import PUBLISHED, Variant
 from mnad.scores import ScoreConfig, mnad_score, wells_score
 from mnad.threshold import ThresholdConfig
 
-# The official weights of MNAD's terms; ``kl`` of the VAE: see baselines/vae.py; ``entropy`` of MemAE: its paper.
-LOSS_WEIGHTS = {"compactness": 0.01, "separateness": 0.01, "kl": 0.02, "entropy": 0.0002}
+# MNAD's terms as the official code weighs them for reconstruction (prediction's are in configs/ped2_pred.yaml);
+# ``kl`` of the VAE: see baselines/vae.py; ``entropy`` of MemAE: its paper.
+LOSS_WEIGHTS = {
+    "compactness": PUBLISHED["recon"].memory_loss,
+    "separateness": PUBLISHED["recon"].memory_loss,
+    "kl": 0.02,
+    "entropy": 0.0002,
+}
 
 
 @dataclass

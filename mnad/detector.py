@@ -16,13 +16,14 @@ from tqdm import tqdm
 from mnad.build import build_model
 from mnad.config import DetectorConfig
 from mnad.data.images import to_input
+from mnad.data.source import Source
 from mnad.errors import UserError
 from mnad.files import atomic_path
 from mnad.model import STRIDE, Output
 from mnad.provenance import provenance
 from mnad.scores import Score
 from mnad.threshold import Threshold, choose_threshold
-from mnad.training import Source, choose_device
+from mnad.training import choose_device
 
 FORMAT = "mnad-detector-1"
 

@@ -1,94 +1,31 @@
-"""One run: train each model, calibrate, judge, and leave a folder that tells how."""
+"""One run on photographs (or, by :mod:`mnad.video_experiment`, on videos): train each model, calibrate, judge, and
+leave a folder that tells how."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from mnad.config import DetectorConfig, TrainConfig
+from mnad.config import TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
 from mnad.data.layout import Layout, is_video, read_layout
 from mnad.data.split_file import write_split
-from mnad.data.synthetic import draw_wells
-from mnad.detector import Detector
+from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.errors import UserError
 from mnad.evaluation import evaluate
-from mnad.files import open_run_folder, read_config, read_log, stamped, write_csv, write_json, write_text
+from mnad.files import open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.fitting import check_models, fit_detector
 from mnad.provenance import run_record
 from mnad.report import plot_histogram, plot_losses, results_table
-from mnad.training import Source, choose_device, train
-
-SYNTHETIC = Path("data/synthetic_wells")
-# Nothing of these touches the trained weights: --resume scores a finished run anew.
-FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold")
-
-
-def plain(config: object) -> dict[str, object]:
-    """A configuration dataclass as JSON-able values."""
-    return json.loads(json.dumps(asdict(config), default=str))
-
-
-def settings(config: object) -> dict[str, object]:
-    """Every setting of a configuration dataclass by its dotted name, as on the command line; values JSON-able."""
-    flat = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        inner = settings(value) if is_dataclass(value) else None
-        flat |= {item.name: value} if inner is None else {f"{item.name}.{key}": v for key, v in inner.items()}
-    return json.loads(json.dumps(flat, default=lambda value: asdict(value) if is_dataclass(value) else str(value)))
-
-
-def check_same_run(folder: Path, config: object, free: tuple[str, ...] = FREE_TO_CHANGE) -> None:
-    """A resumed run must be the same training; only the keys in ``free`` may change.
-
-    A key that an older revision did not store had its default.
-
-    Raises:
-        UserError: the stored configuration differs, with the first key that does.
-    """
-    stored = read_config(folder)
-    if not stored:
-        return
-    defaults = settings(type(config)())
-    for key, value in settings(config).items():
-        found: object = stored
-        for part in key.split("."):
-            found = found.get(part, defaults[key]) if isinstance(found, dict) else defaults[key]
-        if key.split(".")[0] not in free and found != value:
-            raise UserError(
-                f"{folder / 'config.json'}: {key} is {found}, now {value}; the same value was expected to resume"
-            )
-
-
-def fit_detector(
-    config: TrainConfig, sets: Mapping[str, Source], folder: Path, record: dict[str, object]
-) -> tuple[Detector, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Train one model on ``sets`` (``train``, ``validation``, perhaps ``known``), calibrate it, save it to ``folder``
-    with the run's ``record``.
-
-    Returns:
-        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
-    """
-    detector_config = DetectorConfig(**{key: getattr(config, key) for key in DetectorConfig.__annotations__})
-    torch.manual_seed(config.seed)
-    detector = Detector(detector_config)
-    folder.mkdir(exist_ok=True)
-    train(detector.model, sets["train"], sets["validation"], config.optim, config.seed, folder, config.resume)
-    detector.to(config.optim.device)
-    calibration = detector.calibrate(sets["validation"], sets.get("known"))
-    detector.record = record
-    detector.save(folder / "model.safetensors")
-    return detector, calibration
+from mnad.settings import check_same_run, plain
+from mnad.video_experiment import run_video_experiment
 
 
 def train_one(
     config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images, record: dict[str, object]
 ) -> dict:
-    """Train, calibrate and judge one model into ``folder``; returns its metrics by score."""
+    """Train, calibrate and judge one model into ``folder``; returns its metrics by score, for the table."""
     detector, calibration = fit_detector(config, sets, folder, record)
     result = evaluate(detector, layout, test)
     for name, (normal, spill) in calibration.items():
@@ -107,18 +44,10 @@ def train_one(
             "images_per_second": result.images_per_second,
         },
     )
-    return {"metrics": result.metrics, "thresholds": detector.thresholds}
-
-
-def check_models(config: TrainConfig) -> None:
-    """Build every model of the run once, to see what can be wrong before anything is written.
-
-    Raises:
-        UserError: see :class:`mnad.detector.Detector` and :func:`mnad.training.choose_device`.
-    """
-    choose_device(config.optim.device)
-    for name in (config.model.name, *config.compare):
-        Detector(DetectorConfig(replace(config.model, name=name), config.images, config.scores, config.primary))
+    return {
+        "metrics": {detector.scores[name].label(name): metrics for name, metrics in result.metrics.items()},
+        "thresholds": detector.thresholds,
+    }
 
 
 def run_experiment(config: TrainConfig) -> Path:
@@ -130,8 +59,6 @@ def run_experiment(config: TrainConfig) -> Path:
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
     if config.data is not None and is_video(config.data, config.layout, config.layout_options):
-        from mnad.video_experiment import run_video_experiment  # it builds on this module
-
         return run_video_experiment(config)
     if config.model.variant != "recon":
         raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
@@ -152,7 +79,7 @@ def run_experiment(config: TrainConfig) -> Path:
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
-    write_split(folder / "split.json", layout, root)
+    write_split(folder / "split.json", layout, root, held_out)
     results = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))

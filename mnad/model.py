@@ -27,6 +27,21 @@ STRIDE = 8  # pixels of the input per position of the query map
 PAST_FRAMES = 4  # frames the prediction variant sees; the next one is its target
 
 
+@dataclass(frozen=True)
+class Published:
+    """What the authors' code sets differently for the two variants."""
+
+    memory_loss: float  # weight of compactness, and of separateness (eq. 7)
+    psnr_share: float  # lambda of the score: of PSNR; the rest is the feature distance's
+    gamma: float  # the memory is updated at test time only below this E_t (eq. 14)
+
+
+PUBLISHED: dict[Variant, Published] = {
+    "recon": Published(memory_loss=0.01, psnr_share=0.7, gamma=0.015),
+    "pred": Published(memory_loss=0.1, psnr_share=0.6, gamma=0.01),
+}
+
+
 @dataclass
 class Output:
     """What a forward pass returns; H' = H/8, W' = W/8, K = B * H' * W' in the order (batch, row, column)."""

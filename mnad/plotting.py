@@ -8,7 +8,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from mnad.errors import UserError
+from mnad.files import atomic_path
 
 COLUMN = 3.3  # inches: one column of a two-column paper
 TWO_COLUMNS = 6.9  # inches
@@ -62,16 +62,12 @@ def save_figure(
     written = []
     with plt.rc_context(STYLE):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             for suffix in formats:
                 target = path.with_suffix(f".{suffix}")
                 metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
-                figure.savefig(target, metadata=metadata, dpi=dpi)
+                with atomic_path(target) as temporary:
+                    figure.savefig(temporary, format=suffix, metadata=metadata, dpi=dpi)
                 written.append(target)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot write the figure ({error.strerror}); a writable folder was expected"
-            ) from error
         finally:
             plt.close(figure)
     return written

@@ -4,18 +4,14 @@ The update rule moves an item only while it is the nearest of some query. An ite
 there for ever (dead), and the live ones share all queries.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnad.data.source import Source
 from mnad.memory import Memory
-
-if TYPE_CHECKING:
-    from mnad.training import Source  # which imports this module
 
 QUERIES_PER_ITEM = 500  # enough for centres; keeps k-means at a second
 
@@ -27,7 +23,7 @@ def kmeans_items(queries: Tensor, count: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def start_from_queries(model: nn.Module, source: "Source", batch_size: int, seed: int, device: torch.device) -> None:
+def start_from_queries(model: nn.Module, source: Source, batch_size: int, seed: int, device: torch.device) -> None:
     """k-means start: set the items of ``model.memory`` to cluster centres of its first training queries.
 
     Runs batches of ``source`` through the model in train mode, as training will,

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from mnad.config import OptimConfig
 from mnad.data.augment import mirror
+from mnad.data.source import Source
 from mnad.errors import UserError
 from mnad.files import atomic_path, write_text
 from mnad.health import memory_health
@@ -29,16 +29,6 @@ from mnad.model import Output
 from mnad.remedies import reseed_dead, start_from_queries
 
 STATE = "training.safetensors"
-
-
-class Source(Protocol):
-    """What the loop and the scores read: photos rebuild themselves, clips of a video predict their next frame."""
-
-    def __len__(self) -> int: ...
-
-    def inputs(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Model input B x C x H x W and target B x 3 x H x W, both float32 in [-1, 1]."""
-        ...
 
 
 def choose_device(name: str) -> torch.device:

@@ -24,8 +24,6 @@ from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.scores import Score
 
-GAMMA = {"recon": 0.015, "pred": 0.01}  # official: update only below this E_t
-
 
 @dataclass
 class VideoTerms:

@@ -9,7 +9,8 @@ from mnad.data.videos import VideoLayout, read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.files import free, stamped, write_csv, write_json
-from mnad.video import GAMMA, frame_map
+from mnad.model import PUBLISHED
+from mnad.video import frame_map
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
 from mnad.video_report import health_line, plot_curves, plot_map, video_table
 
@@ -68,7 +69,7 @@ def evaluate_checkpoint(
         raise UserError("video.gamma: given with video.update false; one of them was expected")
     if options.figure is not None and options.figure.suffix != ".png":
         raise UserError(f"video.figure: {options.figure}; a file ending in .png was expected")
-    gamma = (options.gamma or GAMMA[detector.config.model.variant]) if options.update else None
+    gamma = (options.gamma or PUBLISHED[detector.config.model.variant].gamma) if options.update else None
     layout = read_videos(data, train=False)
     figure = free(options.figure) if options.figure else None
     folder = stamped(data.stem)

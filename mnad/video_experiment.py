@@ -6,11 +6,12 @@ from pathlib import Path
 from mnad.config import TrainConfig
 from mnad.data.clips import Clips, past_frames, split_videos
 from mnad.data.videos import VideoLayout, read_videos
-from mnad.experiment import check_models, check_same_run, fit_detector, plain
 from mnad.files import open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.fitting import check_models, fit_detector
+from mnad.model import PUBLISHED
 from mnad.provenance import run_record
 from mnad.report import plot_losses
-from mnad.video import GAMMA
+from mnad.settings import check_same_run, plain
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
 from mnad.video_report import health_line, plot_curves, video_table
 
@@ -19,16 +20,17 @@ WITH_UPDATE, NO_UPDATE = "with test-time update", "no test-time update"  # names
 
 def train_one(
     config: TrainConfig, layout: VideoLayout, sets: dict[str, Clips], folder: Path, record: dict[str, object]
-) -> dict[str, VideoEvaluation]:
-    """Train, calibrate and judge one model into ``folder``; with a memory both with and without its test-time update.
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Train, calibrate and judge one model into ``folder``; with a memory both with its test-time update (official) and
+    without. Prints how the memory was used.
 
     Returns:
-        ``with test-time update`` (official; absent without a memory) and ``no test-time update`` -> evaluation.
+        (model and update, score) -> metrics, for the table.
     """
     detector, _ = fit_detector(config, sets, folder, record)
-    results = {}
+    results: dict[str, VideoEvaluation] = {}
     if hasattr(detector.model, "memory"):
-        gamma = GAMMA[config.model.variant]
+        gamma = PUBLISHED[config.model.variant].gamma
         results[WITH_UPDATE] = evaluate_videos(detector, layout.test, layout.labels, gamma)
     results[NO_UPDATE] = evaluate_videos(detector, layout.test, layout.labels, None)
     log = read_log(folder / "log.jsonl")
@@ -47,7 +49,13 @@ def train_one(
             "train_seconds": float(log["seconds"].sum()),
         },
     )
-    return results
+    if first.health:
+        print(health_line(first.health))
+    return {
+        (f"{config.model.name}, {update}", detector.scores[score].label(score)): metrics
+        for update, result in results.items()
+        for score, metrics in result.metrics.items()
+    }
 
 
 def run_video_experiment(config: TrainConfig) -> Path:
@@ -72,15 +80,16 @@ def run_video_experiment(config: TrainConfig) -> Path:
     print(f"{config.data}: {counts}, {len(layout.test)} test videos")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json")
+    roles = {"train": train_videos, "validation": held_out}
+    write_json(  # video -> number of frames, since a single video is cut in two
+        folder / "split.json",
+        {role: {video.name: len(video) for video in videos} for role, videos in roles.items()}
+        | {"test": [video.name for video in layout.test]},
+    )
     rows = {}
     for name in names:
         one = replace(config, model=replace(config.model, name=name))
-        results = train_one(one, layout, sets, folder if name == config.model.name else folder / name, record)
-        for update, result in results.items():
-            rows |= {(f"{name}, {update}", score): metrics for score, metrics in result.metrics.items()}
-        health = next(iter(results.values())).health
-        if health:
-            print(health_line(health))
+        rows |= train_one(one, layout, sets, folder if name == config.model.name else folder / name, record)
     table = video_table(rows)
     write_text(folder / "table.txt", table + "\n")
     print(f"\n{table}\n\nrun folder: {folder}")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mnad.cli import run
 from mnad.errors import UserError
-from mnad.files import read_json, read_log, read_table, write_csv, write_json
+from mnad.files import output_folder, read_json, read_log, read_table, write_csv, write_json
 from mnad.video_experiment import NO_UPDATE
 from mnad.video_report import percent
 
@@ -25,11 +25,13 @@ class CollectConfig:
 
     Args:
         runs: run folders of scripts/train_mnad.py. The score table of a variant is that of its first run.
-        out: folder for results.json, run.json and scores_VARIANT.csv; older ones are replaced.
+        out: folder for results.json, run.json and scores_VARIANT.csv.
+        overwrite: write into a folder that is not empty.
     """
 
     runs: list[Path]
     out: Path
+    overwrite: bool = False
 
 
 def read_run(folder: Path) -> dict[str, object]:
@@ -74,6 +76,7 @@ def main(config: CollectConfig) -> None:
     if not config.runs:
         raise UserError("--runs: is empty; at least one run folder was expected")
     results = [read_run(folder) for folder in config.runs]
+    folder = output_folder(config.out, config.overwrite)
     rows = [
         {
             "run": result["run"],
@@ -87,18 +90,18 @@ def main(config: CollectConfig) -> None:
         for score, values in test["scores"].items()
     ]
     print(pd.DataFrame(rows).to_string(index=False))
-    write_json(config.out / "results.json", {"runs": results})
+    write_json(folder / "results.json", {"runs": results})
     record = {}
-    for folder, result in zip(config.runs, results, strict=True):
+    for source, result in zip(config.runs, results, strict=True):
         part = f"scores_{result['model']['variant']}"
         if part in record:
             continue
         record[part] = {"command": result["command"], "date": result["date"], "git_revision": result["git_revision"]}
         test = next(iter(result["test"]))
         columns = ["video", "frame", "label", *(f"score_{name}" for name in result["test"][test]["scores"])]
-        table = read_table(folder / f"scores_{test.replace(' ', '_')}.csv", set(columns), text=("video",))
-        write_csv(config.out / f"{part}.csv", table[columns].round(5))
-    write_json(config.out / "run.json", record)
+        table = read_table(source / f"scores_{test.replace(' ', '_')}.csv", set(columns), text=("video",))
+        write_csv(folder / f"{part}.csv", table[columns].round(5))
+    write_json(folder / "run.json", record)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from bayes.avatars import ATTRIBUTES_FILE
 from bayes.drawing import render_png
 from bayes.people import make_people
 from mnad.cli import run
-from mnad.files import output_folder
+from mnad.files import output_folder, write_bytes, write_csv
 from styles import styles, styles_count
 
 
@@ -36,13 +36,14 @@ class Config:
 
 
 def main(config: Config) -> None:
+    """Choose the people, draw them, write their attributes."""
     people = make_people(styles, styles_count, config.seed)
     people.insert(0, "file", [f"avatar_{number:02d}.png" for number in range(1, len(people) + 1)])
     render_png(people.iloc[0], config.width)  # a missing package is an error before anything is written
     folder = output_folder(config.out, config.overwrite)
     for _, person in tqdm(people.iterrows(), total=len(people), desc="avatars", unit="avatar"):
-        (folder / person["file"]).write_bytes(render_png(person, config.width))
-    people.to_csv(folder / ATTRIBUTES_FILE, index=False, encoding="utf-8", lineterminator="\n")
+        write_bytes(folder / person["file"], render_png(person, config.width))
+    write_csv(folder / ATTRIBUTES_FILE, people)
     print(f"{len(people)} avatars in {folder}")
 
 

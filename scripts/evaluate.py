@@ -56,7 +56,8 @@ def main(config: EvaluateConfig) -> None:
     layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
     result = evaluate(detector, layout)
     name = detector.config.model.name
-    print(results_table({(name, score): metrics for score, metrics in result.metrics.items()}))
+    labels = {score: detector.scores[score].label(score) for score in result.metrics}
+    print(results_table({(name, labels[score]): metrics for score, metrics in result.metrics.items()}))
     verdict = detector.thresholds[detector.primary]
     print(f"\nverdict by score '{detector.primary}': threshold {verdict.value:.4g}, {verdict.note}")
     print(f"{result.images_per_second:.0f} images per second, decoding included")

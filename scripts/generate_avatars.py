@@ -14,21 +14,17 @@ pixels. The printed probability is exact in each case.
 import json
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
 
 import pandas as pd
 from jsonargparse.typing import NonNegativeInt
 from tqdm import tqdm
 
-from bayes.avatars import enlarge, load_attributes, load_avatars, parse_size, save_image
+from bayes.avatar_folder import Share, fit_folder
+from bayes.avatars import enlarge, parse_size, save_image
 from bayes.notation import scientific
-from bayes.pixel_generator import PixelGenerator
-from bayes.pixel_mixture import PixelMixture
-from bayes.regions import attribute_regions
-from bayes.validation import check_n, check_style
+from bayes.validation import check_n
 from mnad.cli import run
-from mnad.errors import UserError
-from mnad.files import output_folder, stamped
+from mnad.files import output_folder, stamped, write_csv
 from styles import styles
 
 
@@ -56,7 +52,7 @@ class Config:
     n: int = 5
     seed: NonNegativeInt = 0
     alpha: float = 0.0
-    share: Literal["channel", "pixel", "block", "part"] = "channel"
+    share: Share = "channel"
     block: int = 16
     size: str | None = None
     given: dict[str, str] = field(default_factory=dict)
@@ -66,45 +62,30 @@ class Config:
     overwrite: bool = False
 
 
-def fit(config: Config) -> PixelGenerator | PixelMixture:
-    """The generator that ``config`` describes, fitted."""
-    check_style(config.given, styles)
-    if config.by is not None and config.by not in styles:
-        raise UserError(f"by: {config.by!r} is no category, one of {list(styles)} was expected")
-    images, names = load_avatars(config.avatars, parse_size(config.size) if config.size else None)
-    regions = None
-    if config.given or config.by or config.share == "part":
-        attributes = load_attributes(config.avatars, names, styles)
-        if config.share == "part":
-            regions = attribute_regions(images, attributes)
-        known = (attributes[list(config.given)] == pd.Series(config.given, dtype=str)).all(axis=1).to_numpy()
-        if not known.any():
-            raise UserError(f"given: no avatar of {config.avatars} has {config.given}, at least one was expected")
-        images, attributes = images[known], attributes[known]
-    block = {"pixel": 1, "block": config.block}.get(config.share)
-    pixels = PixelGenerator(config.alpha, block, random_state=config.seed)
-    if config.by is None:
-        return pixels.fit(images, regions=regions)
-    return PixelMixture(pixels, random_state=config.seed).fit(images, attributes[config.by], regions=regions)
-
-
 def main(config: Config) -> None:
+    """Fit, draw, write, print."""
     check_n(config.n)
-    generator = fit(config)
+    size = parse_size(config.size) if config.size else None
+    generator = fit_folder(
+        config.avatars,
+        styles,
+        share=config.share,
+        block=config.block,
+        size=size,
+        alpha=config.alpha,
+        given=config.given,
+        by=config.by,
+        seed=config.seed,
+    )
     folder = output_folder(config.out or stamped("avatars"), config.overwrite)
     rows = []
     draws = tqdm(islice(generator, config.n), total=config.n, desc="avatars", unit="avatar", disable=config.n < 20)
     for number, (image, log_probability) in enumerate(draws, start=1):
         path = folder / f"avatar_{number}.png"
-        save_image(path, enlarge(image, width=528) if config.size else image)
-        rows.append(
-            {
-                "picture": str(path),
-                "log_probability": log_probability,
-                "probability": scientific(log_probability),
-            }
-        )
-    pd.DataFrame(rows).to_csv(folder / "probabilities.csv", index=False, lineterminator="\n")
+        save_image(path, enlarge(image, width=528) if size else image)
+        probability = scientific(log_probability)
+        rows.append({"picture": str(path), "log_probability": log_probability, "probability": probability})
+    write_csv(folder / "probabilities.csv", pd.DataFrame(rows))
     if config.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return

@@ -18,7 +18,7 @@ from bayes.drawing import render_png
 from bayes.notation import scientific
 from bayes.style_generator import StyleGenerator
 from mnad.cli import run
-from mnad.files import output_folder, stamped
+from mnad.files import output_folder, stamped, write_bytes, write_csv
 from styles import styles, styles_count
 
 
@@ -48,6 +48,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    """Fit, draw, write, print."""
     generator = StyleGenerator(config.alpha).fit(styles, styles_count)
     table = generator.sample(config.n, config.seed, config.given)
     if config.draw:
@@ -57,8 +58,8 @@ def main(config: Config) -> None:
     if config.draw:
         table["picture"] = [str(folder / f"style_{number}.png") for number in range(1, config.n + 1)]
         for path, picture in zip(table["picture"], pictures, strict=True):
-            Path(path).write_bytes(picture)
-    table.to_csv(folder / "styles.csv", index=False, lineterminator="\n")
+            write_bytes(Path(path), picture)
+    write_csv(folder / "styles.csv", table)
     if config.json:
         print(json.dumps(table.to_dict("records"), ensure_ascii=False, indent=2))
         return

@@ -32,6 +32,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    """Draw and write."""
     folder = output_folder(config.out, config.overwrite)
     names = save_examples(folder, config.avatars, config.n, config.seed)
     print(f"{len(names)} figures in {folder}")

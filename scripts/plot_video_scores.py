@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
 from mnad.cli import run
-from mnad.errors import UserError
+from mnad.files import free, read_table
 from mnad.plotting import FORMATS
 from mnad.video_report import plot_curves
 
@@ -17,22 +15,22 @@ class PlotConfig:
 
     Args:
         scores: CSV file of scripts/evaluate.py or of a run folder.
-        out: figure; written as .png and .pdf, replacing an older drawing.
+        out: figure; written as .png and .pdf.
         columns: which scores, drawn over each other.
+        overwrite: replace an older drawing.
     """
 
     scores: Path
     out: Path
     columns: list[str] = field(default_factory=lambda: ["score_mnad"])
+    overwrite: bool = False
 
 
 def main(config: PlotConfig) -> None:
     """Read and draw."""
-    try:
-        frame = pd.read_csv(config.scores, dtype={"video": str})
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{config.scores}: cannot be read ({reason}); a score table was expected") from error
+    frame = read_table(config.scores, {"video", "frame", *config.columns}, text=("video",))
+    for suffix in FORMATS if not config.overwrite else ():
+        free(config.out.with_suffix(f".{suffix}"), "another --out or --overwrite")
     for path in plot_curves(config.out, frame, config.columns, FORMATS):
         print(path)
 

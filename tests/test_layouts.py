@@ -225,12 +225,13 @@ def test_generic_refusals(tmp_path: Path, old: str, new: str, message: str) -> N
 def test_a_stored_split_repeats_itself(tmp_path: Path, make) -> None:
     root = make(tmp_path / "data")
     layout = read_layout(root, options=LayoutOptions(seed=5, known_fraction=0.2))
-    write_split(tmp_path / "split.json", layout, root)
+    write_split(tmp_path / "split.json", layout, root, [1, 2])
     again = read_layout(root, options=LayoutOptions(description=tmp_path / "split.json"))
     assert (again.train, again.known, again.masks) == (layout.train, layout.known, layout.masks)
     label = dict(zip(layout.test, layout.labels.tolist(), strict=True))
     assert dict(zip(again.test, again.labels.tolist(), strict=True)) == label
-    assert json.loads((tmp_path / "split.json").read_text())["train"]
+    stored = json.loads((tmp_path / "split.json").read_text())
+    assert stored["validation"] == stored["train"][1:3] and len(stored["train"]) > 3
 
 
 # --- what may be wrong with any set ---

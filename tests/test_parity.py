@@ -14,7 +14,8 @@ from mnad.errors import UserError
 from mnad.memory import Memory
 from mnad.model import MNAD, Output
 from mnad.official import load_official, our_name
-from mnad.scores import FeatureDistance, Psnr, Score, mnad_score
+from mnad.scores import Score, mnad_score
+from mnad.terms import FeatureDistance, Psnr
 from mnad.video import regular_score, video_scores
 
 DATA = Path(__file__).parent / "data"
@@ -174,8 +175,8 @@ def test_scores(golden: dict[str, np.ndarray]) -> None:
     out = Output((target + shift).double(), queries=distance, skips=(), distance=distance)
     check(-Psnr()(target, out), golden["score_psnr"])
     check(FeatureDistance()(target, out), golden["score_feature_distance"])
-    raw = Score(mnad_score(0.6)).raw(target, out).numpy()
-    normality = 1 - video_scores(Score(mnad_score(0.6)), raw)
+    raw = Score(mnad_score("pred")).raw(target, out).numpy()
+    normality = 1 - video_scores(Score(mnad_score("pred")), raw)
     check(torch.from_numpy(normality), golden["score_normality_alpha06"])
 
 

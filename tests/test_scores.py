@@ -9,20 +9,8 @@ from mnad.config import DetectorConfig, ModelConfig
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.model import Output
-from mnad.scores import (
-    Ellipse,
-    EllipseError,
-    FeatureDistance,
-    Glitter,
-    PeakError,
-    Psnr,
-    Score,
-    ScoreConfig,
-    TermConfig,
-    WallHue,
-    mnad_score,
-    wells_score,
-)
+from mnad.scores import Score, ScoreConfig, TermConfig, mnad_score, wells_score
+from mnad.terms import Ellipse, EllipseError, FeatureDistance, Glitter, PeakError, Psnr, WallHue
 
 
 def out_of(output, **fields):
@@ -110,7 +98,7 @@ def test_glitter_does_not_see_smooth_errors():
 
 
 def test_minmax_sum_is_the_papers_score():
-    score = Score(mnad_score(0.6)).fit(torch.tensor([[-30.0, 0.1], [-20.0, 0.3], [-25.0, 0.2]], dtype=torch.float64))
+    score = Score(mnad_score("pred")).fit(torch.tensor([[-30.0, 0.1], [-20.0, 0.3], [-25.0, 0.2]], dtype=torch.float64))
     # by hand: 0.6 * (-25 + 30) / 10 + 0.4 * (0.2 - 0.1) / 0.2
     assert score(torch.tensor([[-25.0, 0.2]], dtype=torch.float64)).item() == pytest.approx(0.5)
     assert score(torch.tensor([[-10.0, 0.5]], dtype=torch.float64)).item() == pytest.approx(2.0)

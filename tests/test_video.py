@@ -30,7 +30,7 @@ def build(variant: str = "pred", name: str = "mnad") -> Detector:
         DetectorConfig(
             model=ModelConfig(name=name, variant=variant, width=2, items=3, item_dim=4),
             images=ImageConfig(height=SIZE[0], width=SIZE[1]),
-            scores={"mnad": mnad_score(0.6)},
+            scores={"mnad": mnad_score("pred")},
             primary="mnad",
         )
     )
@@ -154,7 +154,7 @@ def test_process_memory_stays_flat(gamma: float | None) -> None:
 
 def test_paper_score_is_the_weighted_sum_of_min_max_terms() -> None:
     raw = np.random.default_rng(0).normal(size=(20, 2))
-    score = Score(mnad_score(0.6))
+    score = Score(mnad_score("pred"))
     scaled = (raw - raw.min(axis=0)) / np.ptp(raw, axis=0)
     np.testing.assert_allclose(video_scores(score, raw), 0.6 * scaled[:, 0] + 0.4 * scaled[:, 1])
     assert score.low.tolist() == [0, 0] and score.high.tolist() == [1, 1]  # the fitted statistics are not touched
@@ -162,7 +162,7 @@ def test_paper_score_is_the_weighted_sum_of_min_max_terms() -> None:
 
 def test_equal_terms_do_not_divide_by_zero() -> None:
     raw = np.array([[1.0, 3.0], [2.0, 3.0]])
-    np.testing.assert_allclose(video_scores(Score(mnad_score(0.6)), raw), [0, 0.6])
+    np.testing.assert_allclose(video_scores(Score(mnad_score("pred")), raw), [0, 0.6])
 
 
 # Maps -------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The scripts on tiny videos, end to end: train, evaluate (folder and file), import an official checkpoint, plot."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,12 @@ def test_train_leaves_a_run_folder(run_folder: Path) -> None:
     assert metrics["thresholds"]["mnad"]["rule"] == "normal_quantile"
     plain = json.loads((run_folder / "conv_ae" / "metrics.json").read_text())
     assert set(plain["test"]) == {"no test-time update"} and plain["test"]["no test-time update"]["memory"] == {}
-    assert "conv_ae, no test-time update" in (run_folder / "table.txt").read_text()
+    table = (run_folder / "table.txt").read_text().splitlines()
+    scores = [re.search(r"update +(.*?)  ", line)[1] for line in table[1:]]  # without a memory two terms fewer
+    assert scores == ["mnad", "peak", "mnad", "peak", "mnad (psnr)", "peak (psnr, peak_error)"]
+    roles = json.loads((run_folder / "split.json").read_text())
+    assert sorted(roles["train"] | roles["validation"]) == ["1", "2", "3"] and len(roles["validation"]) == 1
+    assert set((roles["train"] | roles["validation"]).values()) == {9} and roles["test"] == ["01", "02", "03"]
     detector = Detector.load(run_folder)
     assert detector.config.model.variant == "pred" and detector.thresholds
 
@@ -143,9 +149,15 @@ def test_plot_from_stored_scores(
     call = ("plot_video_scores", "--scores", table, "--out", tmp_path / "both.png")
     assert script(*call, "--columns=[score_mnad, score_peak]") == 0
     assert script(*call, "--columns=[score_none]") == 2
-    assert "no column score_none; video, frame, score_none were expected" in error_line(capsys)
+    assert "update.csv: no column score_none; frame, score_none, video were expected" in error_line(capsys)
     assert script("plot_video_scores", "--scores", tmp_path / "none.csv", "--out", tmp_path / "c.png") == 2
     assert "none.csv: cannot be read" in error_line(capsys)
+    before = (tmp_path / "both.png").read_bytes()
+    assert script(*call) == 2
+    assert "both.png: exists already; another --out or --overwrite was expected" in error_line(capsys)
+    assert (tmp_path / "both.png").read_bytes() == before
+    assert script(*call, "--overwrite=true") == 0
+    assert (tmp_path / "both.png").read_bytes() != before
 
 
 def test_collect_runs(
@@ -159,6 +171,9 @@ def test_collect_runs(
         assert test["scores"]["mnad"]["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
     assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
     assert {path.name for path in out.iterdir()} == {"results.json", "run.json", "scores_pred.csv"}
+    assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out) == 2
+    assert "figures: already there, another --out or --overwrite was expected" in error_line(capsys)
+    assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out, "--overwrite=true") == 0
     assert script("collect_video_runs", f"--runs=[{tiny_run}]", "--out", out) == 2
     assert "judged photographs; a run on videos was expected" in error_line(capsys)
     assert script("collect_video_runs", f"--runs=[{tmp_path}]", "--out", out) == 2

@@ -42,7 +42,7 @@ class _Canvas:
     is the rim.
     """
 
-    def __init__(self, rng: Generator, height: int, width: int, shift: tuple[float, float], zoom: float):
+    def __init__(self, rng: Generator, height: int, width: int, shift: tuple[float, float], zoom: float) -> None:
         self.rng = rng
         self.u, self.v = np.meshgrid(
             (np.arange(width, dtype=np.float32) + 0.5) / width,

@@ -8,6 +8,9 @@ The description (paths and globs from ``DIR``; every key but ``train`` may be le
     test_anomalous: ["test/bad/*.png"]
     masks: "masks/{folder}/{stem}.png"      of each test anomaly: folder is the name of its folder, stem its name
                                             without suffix; or a mapping from image to mask
+
+The ``validation`` of a ``split.json`` says which of ``train`` were held back. It is only told, since seed and fraction
+of a run decide that.
 """
 
 import json
@@ -40,7 +43,7 @@ def read_description(path: Path) -> dict[str, object]:
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: {reason}; a YAML description of the layout was expected") from error
-    keys = (*ROLES, "masks")
+    keys = (*ROLES, "masks", "validation")
     if not isinstance(content, dict) or "train" not in content or not set(content) <= set(keys):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise UserError(f"{path}: keys {found}; train, and of {', '.join(keys[1:])} those that exist, were expected")

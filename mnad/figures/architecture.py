@@ -1,5 +1,6 @@
 """The architecture of MNAD as this code builds it: boxes sized and labelled from a real forward pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,7 +34,7 @@ def shapes(model: MNAD, height: int, width: int) -> Shapes:
     found: Shapes = {"input": (model.in_channels, height, width)}
     modules = dict(model.named_modules())
 
-    def keep(name: str):
+    def keep(name: str) -> Callable[..., None]:
         return lambda _module, _inputs, output: found.update({name: tuple(output.shape[1:])})
 
     handles = [modules[name].register_forward_hook(keep(name)) for name in PARTS]

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from mnad.data.options import LayoutOptions
-from mnad.data.synthetic import draw_wells
+from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.experiment import SYNTHETIC
 from mnad.files import output_folder, stamped, write_json
 from mnad.health import memory_health
 from mnad.latent import figures

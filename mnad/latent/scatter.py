@@ -26,6 +26,7 @@ class Scale:
     extend: str = "neither"
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
+        """N numbers -> N x 4 colours, RGBA from 0 to 1."""
         return self.mappable.to_rgba(values)
 
 

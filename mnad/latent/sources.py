@@ -15,9 +15,9 @@ from mnad.data.clips import Clips, past_frames
 from mnad.data.images import Images
 from mnad.data.layout import is_video, read_layout
 from mnad.data.options import LayoutOptions
+from mnad.data.source import Source
 from mnad.data.videos import read_videos
 from mnad.errors import UserError
-from mnad.training import Source
 
 GROUPS = ("train", "normal", "anomaly")
 
