@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from mnad.figures import bayes, latent
 from mnad.figures.architecture import shapes
 from mnad.figures.catalogue import CATALOGUE
-from mnad.figures.entry import Caption, origin
+from mnad.figures.entry import Caption, Inputs, origin
 from mnad.figures.histograms import flagged
-from mnad.figures.latent import captions
 from mnad.figures.operating import band, precision_at, tpr_at
 from mnad.figures.qualitative import same_everywhere, typical_and_hardest
 from mnad.figures.tables import conclude_comparison, worse_error
 from mnad.figures.videos import conclude
+from mnad.files import read_json
 from mnad.model import MNAD
 from mnad.video_evaluation import auc_by_video
 
@@ -239,7 +240,7 @@ def latent_record() -> dict:
 
 
 def test_latent_captions():
-    found = captions(latent_record())
+    found = latent.captions(latent_record())
     assert len(found) == 6 and all(isinstance(caption, Caption) for caption in found.values())
     assert "takes 75.0 % of the queries" in found["latent/items"].conclusion
     assert "50.0 % are spills, against 20.0 %" in found["latent/images"].conclusion
@@ -253,3 +254,17 @@ def committed() -> list[Path]:
 @pytest.mark.parametrize("path", committed(), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_committed_figures(path):
     check_figure(path)
+
+
+@pytest.mark.parametrize("name", ["architecture", "ablation", "comparison", "latent", "bayes"])
+def test_committed_captions_are_what_the_code_writes(name, tmp_path):
+    stored = ROOT / "figures"
+    if name == "latent":  # its maps take minutes
+        found = latent.captions(read_json(stored / "latent" / "latent.json"))
+    elif name == "bayes":  # its pictures need an extra
+        found = bayes.captions()
+    else:
+        found = CATALOGUE[name](Inputs(stored), tmp_path).captions
+    assert found
+    for stem, caption in found.items():
+        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(), stem
