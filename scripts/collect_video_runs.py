@@ -14,7 +14,7 @@ from mnad.cli import run
 from mnad.errors import UserError
 from mnad.files import output_folder, read_json, read_log, read_table, write_csv, write_json
 from mnad.video_experiment import NO_UPDATE
-from mnad.video_report import percent
+from mnad.video_report import percent_number
 
 KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
 
@@ -82,8 +82,8 @@ def main(config: CollectConfig) -> None:
             "run": result["run"],
             "test": name,
             "score": score,
-            "frame AUC": percent(values["auroc"]),
-            "mean over videos": percent(values["auroc_video_mean"]),
+            "frame AUC": percent_number(values["auroc"]),
+            "mean over videos": percent_number(values["auroc_video_mean"]),
         }
         for result in results
         for name, test in result["test"].items()
