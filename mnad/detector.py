@@ -51,7 +51,7 @@ class Detector:
         if config.primary not in config.scores:
             raise UserError(f"primary: {config.primary!r}; one of {', '.join(config.scores)} was expected")
         self.config = config
-        self.model = model if model is not None else build_model(config.model)
+        self.model = (model if model is not None else build_model(config.model)).eval()
         has_memory = hasattr(self.model, "memory")
         scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
