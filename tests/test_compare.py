@@ -14,7 +14,7 @@ from baselines import registry
 from baselines.compare import CompareConfig, run_comparison
 from baselines.method import Method
 from baselines.registry import LeftOut
-from baselines.tables import compare_and_tabulate, escape, number, tabulate
+from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
 from mnad.config import ImageConfig, ModelConfig, OptimConfig
 from mnad.data.images import Images
 from mnad.data.options import LayoutOptions
@@ -257,6 +257,14 @@ def test_tabulating_again_changes_nothing(done: CompareConfig) -> None:
     before = (done.out / "comparison.csv").read_bytes()
     tabulate(done)
     assert (done.out / "comparison.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(("train", "said"), [(3300, False), (3400, True)])  # of 3,300 a tenth is for validation
+def test_a_random_choice_is_noted_where_there_was_one(train: int, said: bool) -> None:
+    config = CompareConfig(methods=["padim"], images=ImageConfig(validation_fraction=0.1))
+    data = {"root": "wells", "images": {"train": train, "known": 1, "test": 2}, "masks": False}
+    lines = notes(pd.DataFrame({"method": ["padim"], "note": [""]}), config, data)
+    assert ("padim, patchcore: fitted on a random choice of 3,000 training images." in lines) == said
 
 
 def test_small_texts() -> None:
