@@ -63,7 +63,7 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
     """One row for each method; columns: nearest item (cluster without a memory), group, score and ``last``.
 
     Args:
-        last: column of the table for the fourth panel: ``position``, ``kind``, ``video`` or ``cluster``.
+        last: column of the table for the fourth panel: ``position``, ``kind`` or ``video``.
     """
     order = scatter.shuffled(level, seed)
     table = level.table.iloc[order].reset_index(drop=True)
@@ -78,8 +78,8 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
         titles = (first, f"train, normal, {anomaly}", "anomaly score", last)
         for column, title in enumerate(titles):
             axes[0, column].set_title(names.get(title, title))
-        codes = scatter.categorical(table["cluster"].to_numpy()) if "cluster" in titles else None
-        styles = None if last in ("position", "cluster") else scatter.kind_styles(table[last].to_numpy())
+        codes = scatter.categorical(table["cluster"].to_numpy()) if first == "cluster" else None
+        styles = None if last == "position" else scatter.kind_styles(table[last].to_numpy())
         for row, (method, name) in enumerate(METHODS.items()):
             maps = level.maps[method]
             xy = maps["queries"][order]
@@ -95,8 +95,6 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
             if last == "position":
                 colours = scatter.position_colours(table["row"].to_numpy(), table["column"].to_numpy(), latent.grid)
                 scatter.points(axes[row, 3], xy, colours)
-            elif last == "cluster":
-                scatter.points(axes[row, 3], xy, codes(table["cluster"].to_numpy()))
             else:
                 scatter.draw_kinds(axes[row, 3], xy, table[last].to_numpy(), styles)
             for column, panel in enumerate(axes[row]):
@@ -112,8 +110,6 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
         scale_bar(figure, split_axes(keys[2], 0.14, 0.8), score)
         if last == "position":
             position_key(split_axes(keys[3], 0.9, 0.1), latent.grid)
-        elif last == "cluster":
-            scale_bar(figure, split_axes(keys[3], 0.14, 0.8), codes)
         else:
             shown = list(styles.items())[:MAX_KINDS]
             handles = [

@@ -29,7 +29,7 @@ class ImageSet:
     Attributes:
         source: N inputs and targets.
         table: N rows with ``file`` (str), ``set`` (``train``, ``known`` or ``test``) and ``label`` (0 or 1);
-            ``kind`` (str) where kinds are known; ``video`` (str) and ``frame`` (int) for clips.
+            ``kind`` (str) for photographs; ``video`` (str) and ``frame`` (int) for clips.
         anomaly: what an anomaly is called in figures.
     """
 
