@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from mnad.bootstrap import interval
 from mnad.figures import bayes, latent
 from mnad.figures.architecture import shapes
 from mnad.figures.catalogue import CATALOGUE
 from mnad.figures.entry import Caption, Inputs, origin
 from mnad.figures.histograms import flagged
-from mnad.figures.operating import band, precision_at, tpr_at
+from mnad.figures.operating import precision_at
 from mnad.figures.qualitative import same_everywhere, typical_and_hardest
 from mnad.figures.tables import conclude_comparison, worse_error
 from mnad.figures.videos import conclude
 from mnad.files import read_json
+from mnad.metrics import tpr_at
 from mnad.model import MNAD
 from mnad.video_evaluation import auc_by_video
 
@@ -167,9 +169,9 @@ def test_precision_at_hand_computed():
     assert precision_at(LABELS, SCORES, np.array([1.0]), weights) == pytest.approx([0.5])
 
 
-def test_band_hand_computed():
+def test_interval_hand_computed():
     values = np.arange(41.0)[:, None] * [1, 10]  # 2.5 % of 40 is 1, 97.5 % is 39
-    assert band(values).tolist() == [[1, 10], [39, 390]]
+    assert interval(values).tolist() == [[1, 10], [39, 390]]
 
 
 def test_flagged_counts():
