@@ -31,7 +31,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({error.strerror or error}); a writable path was expected"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a parent that is a file: there is nothing to drop
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
