@@ -115,6 +115,13 @@ def test_files_from_elsewhere_are_kept(script, results, tmp_path, capsys):
     assert theirs.read_text() == "precious" and len(list(theirs.parent.iterdir())) == 1
 
 
+def test_a_place_that_cannot_be_written_is_named(script, results, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file, no folder")
+    assert script("make_figures", "--results", results, "--out", tmp_path / "out", "--only", "ablation") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: ") and "ablation.caption.md: cannot be written (" in line
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
