@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -182,16 +183,14 @@ def plot_kinds(path: Path, levels: dict[str, Level], kind: str, by: str) -> list
             table = table[table.sum().sort_values(ascending=False, kind="stable").index[:MAX_CLUSTERS]].sort_index(
                 axis=1
             )
-            image = panel.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-            panel.set_xticks(range(table.shape[1]), ["none" if c == -1 else str(c) for c in table.columns])
-            panel.set_yticks(range(len(table)), table.index)
-            panel.set(title=name, xlabel="nearest item" if by == "item" else "HDBSCAN cluster")
-            for (row, column), share in np.ndenumerate(table.to_numpy()):
-                if share >= 0.005:
-                    ink = "k" if share > 0.5 else "w"
-                    panel.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=5.5, color=ink)
-        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=25)
-        bar.set_label(f"share of the {kind}'s points")
+            percent = 100 * table.rename(columns={-1: "none"})
+            seaborn.heatmap(
+                percent, vmin=0, vmax=100, cmap="cividis", cbar=False, ax=panel, xticklabels=True, yticklabels=True,
+                annot=percent.map("{:.0f}".format).replace("0", ""), fmt="", annot_kws={"fontsize": 5.5},
+            )  # fmt: skip
+            panel.set(title=name, xlabel="nearest item" if by == "item" else "HDBSCAN cluster", ylabel="")
+        bar = figure.colorbar(panel.collections[0], ax=axes, pad=0.01, aspect=25)
+        bar.set_label(f"share of the {kind}'s points, percent")
         return save_figure(figure, path, FORMATS)
 
 
