@@ -79,8 +79,13 @@ def test_kinds_are_checked(tmp_path: Path) -> None:
     assert sources.read_kinds(tmp_path, ["a"]) is None
     (tmp_path / "kinds.csv").write_text("file,kind\na,low\n")
     assert sources.read_kinds(tmp_path, ["a", "b"]) == ["low", "unknown"]
+    (tmp_path / "kinds.csv").write_text("\ufefffile,kind\na,NA\nb,\n01,7\n", encoding="utf-8")
+    assert sources.read_kinds(tmp_path, ["a", "b", "01"]) == ["NA", "unknown", "7"]
+    (tmp_path / "kinds.csv").write_bytes(b"file,kind\na,\xff\n")
+    with pytest.raises(UserError, match=r"kinds.csv: cannot be read \("):
+        sources.read_kinds(tmp_path, ["a"])
     (tmp_path / "kinds.csv").write_text("name,kind\na,low\n")
-    with pytest.raises(UserError, match=r"kinds.csv: columns \['name', 'kind'\]; file and kind were expected"):
+    with pytest.raises(UserError, match=r"kinds.csv: no column file; file, kind were expected"):
         sources.read_kinds(tmp_path, ["a"])
 
 
