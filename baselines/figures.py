@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from sklearn.metrics import roc_curve
 
 from baselines.summary import Runs
+from mnad.metrics import tpr_at
 from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 GRID = np.linspace(0, 1, 501)  # false positive rates at which the curves of the seeds are averaged
@@ -17,13 +17,8 @@ LINES = tuple(product(("-", "--", ":"), (PALETTE[0], PALETTE[1], PALETTE[2], PAL
 
 
 def mean_roc(runs: Runs, score: str) -> np.ndarray:
-    """True positive rate at each of ``GRID``, mean over seeds."""
-    curves = []
-    for arrays in runs.arrays:
-        fpr, tpr, _ = roc_curve(arrays["labels"], arrays[f"test/{score}"])
-        # The upper end of each vertical step, so that the curve starts where its first false alarm does.
-        curves.append(tpr[np.searchsorted(fpr, GRID, side="right") - 1])
-    return np.mean(curves, axis=0)
+    """True positive rate in [0, 1] at each of ``GRID``, mean over seeds: as many numbers as ``GRID`` has."""
+    return np.mean([tpr_at(arrays["labels"], arrays[f"test/{score}"], GRID) for arrays in runs.arrays], axis=0)
 
 
 def draw_roc(axes: Axes, frame: pd.DataFrame, found: dict[str, Runs], looks: dict[str, tuple[str, str]]) -> None:

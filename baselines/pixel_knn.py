@@ -42,4 +42,4 @@ class PixelNeighbours(Method):
     @property
     def parameters(self) -> int:
         """Numbers of the stored images."""
-        return int(self.index._fit_X.size)
+        return int(self.index.n_samples_fit_ * self.index.n_features_in_)

@@ -17,19 +17,22 @@ from mnad.config import DetectorConfig
 from mnad.data.images import Images
 from mnad.detector import Detector
 from mnad.scores import ScoreConfig, TermConfig
-from mnad.terms import TERMS
 from mnad.training import train
 
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
 
 
 def offered_scores(scores: dict[str, ScoreConfig], has_memory: bool) -> dict[str, ScoreConfig]:
-    """The plain score and those of ``scores`` all of whose terms the model has."""
+    """The plain score and those of ``scores`` all of whose terms the model has.
+
+    Raises:
+        UserError: see :meth:`mnad.scores.TermConfig.build`.
+    """
     plain = ScoreConfig([TermConfig(PLAIN)])
     fitting = {
         name: score
         for name, score in scores.items()
-        if has_memory or not any(TERMS[term.name].needs_memory for term in score.terms if term.name in TERMS)
+        if has_memory or not any(term.build().needs_memory for term in score.terms)
     }
     return {PLAIN: plain, **fitting}
 

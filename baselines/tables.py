@@ -11,6 +11,7 @@ from baselines.compare import CompareConfig, run_comparison
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, REFERENCE, collect, summarise
+from mnad.data.images import split
 from mnad.data.mvtec import categories
 from mnad.errors import UserError
 from mnad.files import write_csv, write_text
@@ -87,7 +88,8 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         )
     else:
         lines.append(f"Threshold by the rule {rule} from validation normals and known anomalies, never from the test.")
-    if counts["train"] > MAX_IMAGES and {"padim", "patchcore"} & set(config.methods):
+    fitted = len(split(counts["train"], config.images.validation_fraction, 0)[0])  # the others are validation normals
+    if fitted > MAX_IMAGES and {"padim", "patchcore"} & set(config.methods):
         lines.append(f"padim, patchcore: fitted on a random choice of {MAX_IMAGES:,} training images.")
     if data["masks"]:
         lines.append("Pixel AUROC and AUPRO (false positive rates up to 0.3) are taken at the image size above.")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayes.validation import check_style
 from mnad.errors import UserError
-from mnad.files import write_bytes
+from mnad.files import read_table, write_bytes
 
 ATTRIBUTES_FILE = "avatars.csv"
 
@@ -88,14 +88,7 @@ def load_attributes(folder: str | Path, names: Sequence[str], styles: Mapping[st
             not.
     """
     path = Path(folder) / ATTRIBUTES_FILE
-    try:
-        table = pd.read_csv(path, dtype=str, encoding="utf-8", keep_default_na=False)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no UTF-8 CSV"
-        raise UserError(f"{path}: {reason}; a table of the avatars' attributes was expected") from error
-    missing = {"file", *styles} - set(table.columns)
-    if missing:
-        raise UserError(f"{path}: no column {sorted(missing)}, file and {list(styles)} were expected")
+    table = read_table(path, {"file", *styles}, text=("file", *styles), literal=True)
     table = table.drop_duplicates("file").set_index("file")
     absent = [name for name in names if name not in table.index]
     if absent:

@@ -37,7 +37,6 @@ def auroc_resamples(runs: list[np.ndarray], labels: np.ndarray, counts: np.ndarr
     return np.mean([weighted_auroc(scores, labels, counts) for scores in runs], axis=0)
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile interval."""
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+def interval(values: np.ndarray) -> np.ndarray:
+    """Lower and upper end of the 95 % percentile interval over resamples: R -> 2, or pointwise R x G -> 2 x G."""
+    return np.quantile(values, [0.025, 0.975], axis=0)

@@ -51,7 +51,7 @@ class Detector:
         if config.primary not in config.scores:
             raise UserError(f"primary: {config.primary!r}; one of {', '.join(config.scores)} was expected")
         self.config = config
-        self.model = model if model is not None else build_model(config.model)
+        self.model = (model if model is not None else build_model(config.model)).eval()
         has_memory = hasattr(self.model, "memory")
         scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
@@ -104,8 +104,15 @@ class Detector:
     def calibrate(self, validation: Source, known: Source | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Fit the scores on validation normals and choose the thresholds with the known spills.
 
+        Args:
+            validation: N normals that were not trained on, at least one.
+            known: K spills; none leave a rule that needs no spills, see :func:`mnad.threshold.choose_threshold`.
+
         Returns:
-            score name -> (scores of the validation normals, scores of the known spills).
+            score name -> (N scores of the validation normals, K scores of the known spills), float64.
+
+        Raises:
+            UserError: see :func:`mnad.threshold.choose_threshold`.
         """
         normal_raw = self.raw_terms(validation, "validation normals")
         known_raw = self.raw_terms(known, "known spills") if known is not None and len(known) else None

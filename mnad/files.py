@@ -31,7 +31,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({error.strerror or error}); a writable path was expected"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a parent that is a file: there is nothing to drop
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -70,14 +71,17 @@ def read_json(path: Path, expected: str = "JSON") -> dict:
     return found
 
 
-def read_table(path: Path, columns: set[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_table(path: Path, columns: set[str], text: tuple[str, ...] = (), literal: bool = False) -> pd.DataFrame:
     """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
+
+    Args:
+        literal: an empty cell or a word such as ``NA`` or ``None`` is text, too, not a missing number.
 
     Raises:
         UserError: unreadable or a column is missing.
     """
     try:
-        frame = pd.read_csv(path, dtype={name: str for name in text})
+        frame = pd.read_csv(path, dtype={name: str for name in text}, keep_default_na=not literal)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); a table was expected") from error
     missing = sorted(columns - set(frame.columns))

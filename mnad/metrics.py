@@ -42,3 +42,19 @@ def judge(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str,
         result["average_precision"] = float(average_precision_score(labels, scores))
         result["oracle_balanced"] = float(np.minimum(tpr, 1 - fpr).max())
     return result
+
+
+def tpr_at(labels: np.ndarray, scores: np.ndarray, fpr: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Highest true positive rate that costs no more than each of the false positive rates ``fpr`` (no interpolation).
+
+    Args:
+        labels: N, 0 or 1, both of them present.
+        scores: N, higher is more anomalous.
+        fpr: G rates in [0, 1].
+        weights: N, how often each image counts; None is once.
+
+    Returns:
+        G rates in [0, 1].
+    """
+    x, y, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
+    return y[np.searchsorted(x, fpr + 1e-12, side="right") - 1]

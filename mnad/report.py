@@ -37,7 +37,18 @@ def results_table(results: Mapping[tuple[str, str], Mapping]) -> str:
 
 
 def plot_histogram(path: Path, normal: np.ndarray, spill: np.ndarray, threshold: Threshold, name: str) -> list[Path]:
-    """Scores of validation normals and known spills with the threshold: how it was chosen."""
+    """Scores of validation normals and known spills with the threshold: how it was chosen. One column wide.
+
+    Args:
+        path: of the PNG.
+        normal: N scores of validation normals, at least one.
+        spill: K scores of known spills, perhaps none.
+        threshold: in the unit of the scores.
+        name: of the score.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
         pooled = np.concatenate((normal, spill))

@@ -47,7 +47,12 @@ class Threshold:
 
 
 def balanced_threshold(normal: np.ndarray, spill: np.ndarray) -> float:
-    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest."""
+    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest, in the unit of the scores.
+
+    Args:
+        normal: N scores of normals, at least one.
+        spill: K scores of spills, at least one.
+    """
     labels = np.r_[np.zeros(len(normal)), np.ones(len(spill))]
     scores = np.r_[normal, spill]
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)

@@ -110,8 +110,9 @@ def score_video(detector: Detector, name: str, frames: Iterable[np.ndarray], gam
 def video_scores(score: Score, raw: np.ndarray) -> np.ndarray:
     """Scores of the frames of one video in the paper's manner, N x T raw terms -> N, higher is more anomalous.
 
-    The terms are min-max normalised over this very video: ``S = lambda (1 - norm(P)) + (1 - lambda) norm(D)``. It
-    needs the whole video, its test frames included; a term that never changes counts 0 instead of dividing by zero.
+    The scale of the terms is taken from this very video, as ``score.normalise`` says; with the paper's min-max,
+    ``S = lambda (1 - norm(P)) + (1 - lambda) norm(D)``. It needs the whole video, its test frames included; a term
+    that never changes counts 0 instead of dividing by zero.
     Official: the complement 1 - S, with the labels inverted. Ours: ``score.smooth`` above 1 averages neighbours.
     """
     own = copy.deepcopy(score).cpu()

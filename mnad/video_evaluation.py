@@ -47,7 +47,7 @@ def summary(result: VideoEvaluation) -> dict[str, object]:
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Area under the ROC curve; None when a class is absent."""
+    """Area under the ROC curve, 0 to 1, of N scores against N labels (0 or 1); None when a class is absent."""
     return float(roc_auc_score(labels, scores)) if len(np.unique(labels)) == 2 else None
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from mnad.errors import UserError
 from mnad.plotting import COLUMN, PALETTE, SPILL, TWO_COLUMNS, save_figure, style
 
+COLLAPSED = 1.1  # effective items; below it one item takes at least 98 % of the queries
 # One style for each curve of a panel, told apart in grey too.
 CURVES = (
     {"color": PALETTE[0], "linestyle": "-", "linewidth": 0.8},
@@ -18,8 +19,8 @@ CURVES = (
 )
 
 
-def percent(value: float | None) -> str:
-    """``0.9412`` -> ``94.12``; ``-`` for None."""
+def percent_number(value: float | None) -> str:
+    """A share in percent without the sign, for columns that say so: ``0.9412`` -> ``94.12``; ``-`` for None."""
     return "-" if value is None else f"{100 * value:.2f}"
 
 
@@ -27,22 +28,28 @@ def video_table(results: Mapping[tuple[str, str], Mapping]) -> str:
     """(row name, score) -> metrics of :func:`mnad.video_evaluation.frame_metrics`, as aligned text; AUC in percent."""
     rows = []
     for (model, score), r in results.items():
-        row = {"model": model, "score": score, "frame AUC": percent(r["auroc"])}
-        row["mean over videos"] = percent(r["auroc_video_mean"])
+        row = {"model": model, "score": score, "frame AUC": percent_number(r["auroc"])}
+        row["mean over videos"] = percent_number(r["auroc_video_mean"])
         if "online" in r:
-            row["online AUC"] = percent(r["online"]["auroc"])
-            row["online TPR"], row["online TNR"] = percent(r["online"]["tpr"]), percent(r["online"]["tnr"])
+            row["online AUC"] = percent_number(r["online"]["auroc"])
+            row["online TPR"], row["online TNR"] = (
+                percent_number(r["online"]["tpr"]),
+                percent_number(r["online"]["tnr"]),
+            )
         rows.append(row)
     return pd.DataFrame(rows).fillna("-").to_string(index=False)
 
 
 def health_line(health: Mapping[str, float | int]) -> str:
-    """One sentence on how the memory is used; says when it has collapsed onto few items."""
-    return (
+    """One line on how the memory is used (see :func:`mnad.health.memory_health`); says so when it has collapsed."""
+    line = (
         f"memory: {health['perplexity']:.2f} effective items (entropy {health['usage_entropy']:.2f} nats), "
         f"{health['dead_items']} dead, similarity of items {health['item_similarity_mean']:.3f} on average, "
         f"{health['item_similarity_max']:.3f} at most"
     )
+    if health["perplexity"] < COLLAPSED:
+        line += "; collapsed: one item takes nearly all queries"
+    return line
 
 
 def runs_of_ones(labels: np.ndarray) -> list[tuple[int, int]]:

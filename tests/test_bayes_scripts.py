@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 from bayes import PixelGenerator, StyleGenerator, load_avatars, scientific
+from bayes.examples import save_examples
+from mnad.figures.bayes import TEXTS
 from styles import styles, styles_count
 
 ROOT = Path(__file__).parent.parent
@@ -164,17 +166,17 @@ def test_draw_avatars_again(run, tmp_path):
     assert drawn == kept
 
 
-def test_figures(run, tmp_path, folder):
+def test_figures(tmp_path, folder):
     pytest.importorskip("resvg_py", reason="needs the extra avatars")
     pytest.importorskip("dicebear", reason="needs the extra avatars")
-    result = run("plot_bayes.py", "--avatars", folder, "--n", 2, "--out", tmp_path / "figures")
-    assert result.returncode == 0, result.stderr
-    for name in ("styles", "avatars", "distributions", "entropy"):
+    names = save_examples(tmp_path / "figures", str(folder), n=2)
+    assert names == ["styles", "avatars", "distributions", "entropy"] == list(TEXTS)
+    for name in names:
         figure = cv2.imread(str(tmp_path / "figures" / f"{name}.png"))
         assert figure.shape[1] > 500 and figure.std() > 5, name
 
 
-@pytest.mark.parametrize("script", ["generate_styles", "generate_avatars", "draw_avatars", "plot_bayes"])
+@pytest.mark.parametrize("script", ["generate_styles", "generate_avatars", "draw_avatars"])
 def test_negative_seeds(run, tmp_path, script):
     fails(run(f"{script}.py", "--seed=-1", "--out", tmp_path / "out"), '"seed"', "-1")
     assert not (tmp_path / "out").exists()

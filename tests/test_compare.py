@@ -12,9 +12,11 @@ import pytest
 
 from baselines import registry
 from baselines.compare import CompareConfig, run_comparison
+from baselines.figures import GRID, mean_roc
 from baselines.method import Method
 from baselines.registry import LeftOut
-from baselines.tables import compare_and_tabulate, escape, number, tabulate
+from baselines.summary import Runs
+from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
 from mnad.config import ImageConfig, ModelConfig, OptimConfig
 from mnad.data.images import Images
 from mnad.data.options import LayoutOptions
@@ -257,6 +259,24 @@ def test_tabulating_again_changes_nothing(done: CompareConfig) -> None:
     before = (done.out / "comparison.csv").read_bytes()
     tabulate(done)
     assert (done.out / "comparison.csv").read_bytes() == before
+
+
+def test_mean_roc_hand_computed() -> None:
+    # four ties of a normal and a spill: (FPR, TPR) = (1/4, 1/4), (1/2, 1/2), (3/4, 3/4), all on one straight line
+    tied = {"labels": np.tile([0, 1], 4), "test/a": np.repeat([1.0, 2.0, 3.0, 4.0], 2)}
+    perfect = {"labels": np.array([0, 1]), "test/a": np.array([0.0, 1.0])}
+    some = [0, 125, 250, 375, 500]
+    assert GRID[some].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert mean_roc(Runs(arrays=[tied]), "a")[some].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert mean_roc(Runs(arrays=[tied, perfect]), "a")[some].tolist() == [0.5, 0.625, 0.75, 0.875, 1]
+
+
+@pytest.mark.parametrize(("train", "said"), [(3300, False), (3400, True)])  # of 3,300 a tenth is for validation
+def test_a_random_choice_is_noted_where_there_was_one(train: int, said: bool) -> None:
+    config = CompareConfig(methods=["padim"], images=ImageConfig(validation_fraction=0.1))
+    data = {"root": "wells", "images": {"train": train, "known": 1, "test": 2}, "masks": False}
+    lines = notes(pd.DataFrame({"method": ["padim"], "note": [""]}), config, data)
+    assert ("padim, patchcore: fitted on a random choice of 3,000 training images." in lines) == said
 
 
 def test_small_texts() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mnad.build import build_model
 from mnad.data.images import Images
 from mnad.data.layout import read_layout
 from mnad.detector import Detector
@@ -123,6 +124,12 @@ def test_uncalibrated_is_refused(tiny_run, tiny_wells):
     detector = Detector(Detector.load(tiny_run).config)
     with pytest.raises(UserError, match="has no threshold"):
         evaluate(detector, read_layout(tiny_wells))
+
+
+def test_the_model_is_in_eval_mode(tiny_run):
+    config = Detector.load(tiny_run).config
+    assert not Detector(config).model.training
+    assert not Detector(config, build_model(config.model).train()).model.training
 
 
 def test_score_names_are_checked(tiny_run):

@@ -10,15 +10,18 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from mnad.bootstrap import interval
+from mnad.figures import bayes, latent
 from mnad.figures.architecture import shapes
 from mnad.figures.catalogue import CATALOGUE
-from mnad.figures.entry import Caption, origin
+from mnad.figures.entry import Caption, Inputs, origin
 from mnad.figures.histograms import flagged
-from mnad.figures.latent import captions
-from mnad.figures.operating import band, precision_at, tpr_at
+from mnad.figures.operating import precision_at
 from mnad.figures.qualitative import same_everywhere, typical_and_hardest
 from mnad.figures.tables import conclude_comparison, worse_error
 from mnad.figures.videos import conclude
+from mnad.files import read_json
+from mnad.metrics import tpr_at
 from mnad.model import MNAD
 from mnad.video_evaluation import auc_by_video
 
@@ -112,6 +115,13 @@ def test_files_from_elsewhere_are_kept(script, results, tmp_path, capsys):
     assert theirs.read_text() == "precious" and len(list(theirs.parent.iterdir())) == 1
 
 
+def test_a_place_that_cannot_be_written_is_named(script, results, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file, no folder")
+    assert script("make_figures", "--results", results, "--out", tmp_path / "out", "--only", "ablation") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: ") and "ablation.caption.md: cannot be written (" in line
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -166,9 +176,9 @@ def test_precision_at_hand_computed():
     assert precision_at(LABELS, SCORES, np.array([1.0]), weights) == pytest.approx([0.5])
 
 
-def test_band_hand_computed():
+def test_interval_hand_computed():
     values = np.arange(41.0)[:, None] * [1, 10]  # 2.5 % of 40 is 1, 97.5 % is 39
-    assert band(values).tolist() == [[1, 10], [39, 390]]
+    assert interval(values).tolist() == [[1, 10], [39, 390]]
 
 
 def test_flagged_counts():
@@ -239,7 +249,7 @@ def latent_record() -> dict:
 
 
 def test_latent_captions():
-    found = captions(latent_record())
+    found = latent.captions(latent_record())
     assert len(found) == 6 and all(isinstance(caption, Caption) for caption in found.values())
     assert "takes 75.0 % of the queries" in found["latent/items"].conclusion
     assert "50.0 % are spills, against 20.0 %" in found["latent/images"].conclusion
@@ -253,3 +263,17 @@ def committed() -> list[Path]:
 @pytest.mark.parametrize("path", committed(), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_committed_figures(path):
     check_figure(path)
+
+
+@pytest.mark.parametrize("name", ["architecture", "ablation", "comparison", "latent", "bayes"])
+def test_committed_captions_are_what_the_code_writes(name, tmp_path):
+    stored = ROOT / "figures"
+    if name == "latent":  # its maps take minutes
+        found = latent.captions(read_json(stored / "latent" / "latent.json"))
+    elif name == "bayes":  # its pictures need an extra
+        found = bayes.captions()
+    else:
+        found = CATALOGUE[name](Inputs(stored), tmp_path).captions
+    assert found
+    for stem, caption in found.items():
+        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(), stem

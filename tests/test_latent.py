@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from mnad.data.options import LayoutOptions
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.latent import clusters, embed, sample, sources
+from mnad.latent import clusters, embed, figures, sample, sources
 from mnad.latent.collect import collect
 from mnad.latent.run import CHECKPOINT, COMPARE, LatentConfig, visualize_latent
 
@@ -79,8 +81,13 @@ def test_kinds_are_checked(tmp_path: Path) -> None:
     assert sources.read_kinds(tmp_path, ["a"]) is None
     (tmp_path / "kinds.csv").write_text("file,kind\na,low\n")
     assert sources.read_kinds(tmp_path, ["a", "b"]) == ["low", "unknown"]
+    (tmp_path / "kinds.csv").write_text("\ufefffile,kind\na,NA\nb,\n01,7\n", encoding="utf-8")
+    assert sources.read_kinds(tmp_path, ["a", "b", "01"]) == ["NA", "unknown", "7"]
+    (tmp_path / "kinds.csv").write_bytes(b"file,kind\na,\xff\n")
+    with pytest.raises(UserError, match=r"kinds.csv: cannot be read \("):
+        sources.read_kinds(tmp_path, ["a"])
     (tmp_path / "kinds.csv").write_text("name,kind\na,low\n")
-    with pytest.raises(UserError, match=r"kinds.csv: columns \['name', 'kind'\]; file and kind were expected"):
+    with pytest.raises(UserError, match=r"kinds.csv: no column file; file, kind were expected"):
         sources.read_kinds(tmp_path, ["a"])
 
 
@@ -173,6 +180,20 @@ def test_maps_are_seeded_and_place_every_part() -> None:
 
 
 # The whole command
+
+
+def test_table_of_kinds_shows_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"kind": ["low"] * 4 + ["full"] * 300, "cluster": [0, 0, 0, -1] + [-1] * 299 + [0]})
+    drawn = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, *_: drawn.append(figure) or [])
+    levels = dict.fromkeys(("images", "positions"), SimpleNamespace(table=table))
+    figures.plot_kinds(tmp_path / "kinds.png", levels, "kind", "cluster")
+    panel = drawn[0].axes[0]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["none", "0"]
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["full", "low"]
+    # 299 / 300 of the full and a quarter of the low ones are in no cluster; less than half a percent is left out
+    assert [text.get_text() for text in panel.texts] == ["100", "", "25", "75"]
+    plt.close(drawn[0])
 
 
 def test_command_writes_everything(written: Path) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from mnad.data.drawing import draw_well
 from mnad.data.images import Images, resize
 from mnad.data.layout import read_layout
-from mnad.data.synthetic import draw_well
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 

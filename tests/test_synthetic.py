@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mnad.data import synthetic
-from mnad.data.synthetic import KINDS, NUISANCES, SPILLS, STATES, draw_well, draw_wells
+from mnad.data.drawing import KINDS, NUISANCES, SPILLS, STATES, draw_well
+from mnad.data.synthetic import draw_wells
 from mnad.errors import UserError
 
 SMALL = {"seed": 3, "n_train": 50, "n_spills": 5, "n_test_normal": 50, "n_test_spill": 8}

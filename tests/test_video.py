@@ -16,12 +16,16 @@ from mnad.data.clips import Clips
 from mnad.data.videos import read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
+from mnad.health import memory_health
 from mnad.scores import Score, ScoreConfig, TermConfig, mnad_score
 from mnad.video import frame_map, kept_items, regular_score, score_video, video_scores
 from mnad.video_evaluation import evaluate_videos, frame_metrics
-from mnad.video_report import plot_curves, runs_of_ones
+from mnad.video_report import health_line, plot_curves, runs_of_ones
 
 VARIANTS = ("recon", "pred")
+
+
+HEALTH = {"even": [5, 5, 5, 5], "two": [85, 15, 0, 0], "one": [0, 9, 0, 0], "nearly one": [0, 990, 10, 0]}
 
 
 def build(variant: str = "pred", name: str = "mnad") -> Detector:
@@ -200,6 +204,15 @@ def test_metrics_by_hand() -> None:
     assert metrics["auroc"] == 0.5  # the abnormal 0.5 beats 0.1 and 0.2 of the four normals
     assert (metrics["n_abnormal"], metrics["n_normal"]) == (1, 4)
     assert "online" not in metrics  # not calibrated
+
+
+def test_health_line_says_when_the_memory_has_collapsed() -> None:
+    items = torch.eye(4)
+    usage = {name: memory_health(torch.tensor(counts), items) for name, counts in HEALTH.items()}
+    assert health_line(usage["even"]).endswith("0.000 at most")
+    assert "1.53 effective items" in health_line(usage["two"]) and "collapsed" not in health_line(usage["two"])
+    for name in ("one", "nearly one"):
+        assert health_line(usage[name]).endswith("; collapsed: one item takes nearly all queries")
 
 
 def test_prediction_drops_the_first_four_labels(tmp_path: Path) -> None:

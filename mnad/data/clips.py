@@ -37,7 +37,7 @@ def check_length(count: int, past: int, name: object) -> None:
 
 
 class Clips:
-    """All clips of some videos; a :class:`mnad.training.Source`.
+    """All clips of some videos; a :class:`mnad.data.source.Source`.
 
     Args:
         videos: folders of frames.

@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mnad.data.drawing import KINDS, NUISANCES, SPILLS, STATES, draw_well
+from mnad.data.drawing import NUISANCES, SPILLS, STATES, draw_well
 from mnad.errors import UserError
-
-__all__ = ["KINDS", "NUISANCES", "SPILLS", "STATES", "SYNTHETIC", "draw_well", "draw_wells"]
 
 TRAIN_NUISANCES, TEST_NUISANCES = 0.02, 0.2  # share among the normals
 SYNTHETIC = Path("data/synthetic_wells")  # where scripts draw it that are given no data

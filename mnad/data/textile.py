@@ -18,6 +18,7 @@ import pandas as pd
 from mnad.data.hdf5 import SUFFIXES, open_images
 from mnad.data.layout import Layout
 from mnad.data.options import LayoutOptions
+from mnad.data.two_folders import seeded_parts
 from mnad.errors import UserError
 
 COLUMNS = ("index", "indication_value")
@@ -81,8 +82,7 @@ def read_textile(root: Path, train: bool = True, test: bool = True, options: Lay
         if not layout.train:
             raise UserError(f"{train_path.with_suffix('.csv')}: no image with indication_value 0; some were expected")
         defects = [path for path, label in zip(paths, labels, strict=True) if label == 1]
-        order = np.random.default_rng(options.seed).permutation(len(defects))
-        layout.known = [defects[i] for i in np.sort(order[: round(options.known_fraction * len(defects))])]
+        layout.known, _ = seeded_parts(defects, options.known_fraction, options.seed)
     if test:
         layout.test, layout.labels = read_table(test_path)
     return layout

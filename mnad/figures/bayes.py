@@ -41,8 +41,16 @@ TEXTS = {
 }
 
 
+def captions() -> dict[str, Caption]:
+    """Figure -> caption."""
+    source = f"`python scripts/make_figures.py --only bayes` (seed {SEED}) on the committed `avatars/` and `styles.py`."
+    return {
+        f"bayes/{name}": Caption(title, shows, source, conclusion) for name, (title, shows, conclusion) in TEXTS.items()
+    }
+
+
 def draw_bayes(inputs: Inputs, folder: Path) -> Drawn:
-    """All figures of ``scripts/plot_bayes.py``."""
+    """New styles and avatars, the estimated distributions and the entropy."""
     avatars = ROOT / "avatars"
     if not (avatars / "avatars.csv").is_file():
         raise NotStoredError(f"{avatars}/avatars.csv is missing; the committed avatars were expected")
@@ -50,9 +58,5 @@ def draw_bayes(inputs: Inputs, folder: Path) -> Drawn:
         if importlib.util.find_spec(module) is None:
             raise NotStoredError(f"{module} is not installed; pip install -e '.[avatars]' was expected")
     save_examples = importlib.import_module("bayes.examples").save_examples
-    source = f"`python scripts/plot_bayes.py` (seed {SEED}) on the committed `avatars/` and `styles.py`."
-    captions = {}
-    for name in save_examples(folder / "bayes", str(avatars), COUNT, SEED, FORMATS):
-        title, shows, conclusion = TEXTS[name]
-        captions[f"bayes/{name}"] = Caption(title, shows, source, conclusion)
-    return Drawn(captions)
+    save_examples(folder / "bayes", str(avatars), COUNT, SEED, FORMATS)
+    return Drawn(captions())

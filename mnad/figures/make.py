@@ -1,6 +1,5 @@
 """Everything that ``scripts/make_figures.py`` does: draw each entry aside, check, then put its files in place."""
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from tqdm import tqdm
 from mnad.errors import UserError
 from mnad.figures.catalogue import CATALOGUE
 from mnad.figures.entry import MARK, ROOT, Drawn, Inputs, NotStoredError
+from mnad.files import atomic_path, write_text
 from mnad.plotting import FORMATS
 
 
@@ -70,11 +70,13 @@ def check_ours(out: Path, drawn: Drawn) -> None:
 
 
 def put(source: Path, target: Path) -> None:
-    """Move a finished file to its place, which it takes at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.move(source, aside)
-    os.replace(aside, target)
+    """Move a finished file to its place, which it takes at once.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with atomic_path(target) as aside:
+        shutil.move(source, aside)
 
 
 def draw_entry(name: str, inputs: Inputs, out: Path) -> list[Path]:
@@ -88,18 +90,13 @@ def draw_entry(name: str, inputs: Inputs, out: Path) -> list[Path]:
         folder = Path(temporary)
         drawn = CATALOGUE[name](inputs, folder)
         check_ours(out, drawn)
-        try:
-            # The caption, which says whose the figure is, goes first: a run that is cut short can be repeated.
-            for stem, caption in drawn.captions.items():
-                path = caption_path(folder, stem)
-                path.write_text(caption.markdown(), encoding="utf-8")
-                put(path, caption_path(out, stem))
-                for suffix in FORMATS:
-                    put(folder / f"{stem}.{suffix}", out / f"{stem}.{suffix}")
-            for extra in drawn.extras:
-                put(folder / extra, out / extra)
-        except OSError as error:
-            raise UserError(f"{out}: cannot be written ({error.strerror}); a writable folder was expected") from error
+        # The caption, which says whose the figure is, goes first: a run that is cut short can be repeated.
+        for stem, caption in drawn.captions.items():
+            write_text(caption_path(out, stem), caption.markdown())
+            for suffix in FORMATS:
+                put(folder / f"{stem}.{suffix}", out / f"{stem}.{suffix}")
+        for extra in drawn.extras:
+            put(folder / extra, out / extra)
     return [out / f"{stem}.png" for stem in drawn.captions]
 
 

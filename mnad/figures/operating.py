@@ -5,11 +5,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from mnad.bootstrap import interval, resampled_counts, weighted_auroc
 from mnad.figures.entry import Caption, Drawn, Inputs
 from mnad.figures.stored_run import metrics, run_origin, scored_wells
+from mnad.metrics import tpr_at
 from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 GRID = np.linspace(0, 1, 201)
@@ -22,16 +23,6 @@ CURVES = {
 }
 
 
-def tpr_at(labels: np.ndarray, scores: np.ndarray, fpr: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Highest true positive rate that costs no more than each of the false positive rates ``fpr`` (no interpolation).
-
-    Args:
-        weights: how often each image counts; None is once.
-    """
-    x, y, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
-    return y[np.searchsorted(x, fpr + 1e-12, side="right") - 1]
-
-
 def precision_at(
     labels: np.ndarray, scores: np.ndarray, recall: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -42,15 +33,10 @@ def precision_at(
     return precision[np.minimum(np.searchsorted(reached, recall - 1e-12, side="left"), len(reached) - 1)]
 
 
-def band(values: np.ndarray) -> np.ndarray:
-    """Pointwise 95 % percentile interval over resamples: R x G -> 2 x G."""
-    return np.quantile(values, [0.025, 0.975], axis=0)
-
-
 def draw_curve(axes: Axes, curve: np.ndarray, resampled: np.ndarray, look: tuple[str, str, str, str]) -> None:
     """A curve over ``GRID`` with its band."""
     label, colour, line, _ = look
-    axes.fill_between(GRID, *band(resampled), color=colour, alpha=0.18, linewidth=0, step="post")
+    axes.fill_between(GRID, *interval(resampled), color=colour, alpha=0.18, linewidth=0, step="post")
     axes.step(GRID, curve, line, color=colour, label=label, where="post")
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mnad.data.synthetic import NUISANCES, SPILLS, STATES, SYNTHETIC, draw_wells
+from mnad.data.drawing import NUISANCES, SPILLS, STATES
+from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.errors import UserError
 from mnad.figures.entry import Inputs, origin
 from mnad.files import read_json, read_table

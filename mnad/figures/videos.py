@@ -8,7 +8,7 @@ from mnad.figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
 from mnad.files import read_table
 from mnad.plotting import FORMATS
 from mnad.video_evaluation import auc, auc_by_video
-from mnad.video_report import percent, plot_curves
+from mnad.video_report import percent_number, plot_curves
 
 SCORES = {"score_mnad": "the paper's score `mnad`", "score_peak": "ours, `peak`"}  # column -> what a caption calls it
 VARIANTS = {"recon": "reconstruction", "pred": "prediction"}  # last word of a table's name -> what was scored
@@ -16,14 +16,14 @@ VARIANTS = {"recon": "reconstruction", "pred": "prediction"}  # last word of a t
 
 def conclude(frame: pd.DataFrame, scores: list[str]) -> str:
     """Frame AUC over all frames, and the best and the worst video of the first score."""
-    whole = [f"{percent(auc(frame['label'].to_numpy(), frame[s].to_numpy()))} % ({SCORES[s]})" for s in scores]
+    whole = [f"{percent_number(auc(frame['label'].to_numpy(), frame[s].to_numpy()))} % ({SCORES[s]})" for s in scores]
     text = f"Frame AUC over all {len(frame)} scored frames: {', '.join(whole)}."
     judged = {video: value for video, value in auc_by_video(frame, scores[0]).items() if value is not None}
     if judged:
         best, worst = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
         text += (
             f" Of the {len(judged)} videos with both kinds of frames, {SCORES[scores[0]]} ranks {best} best "
-            f"({percent(judged[best])} %) and {worst} worst ({percent(judged[worst])} %)."
+            f"({percent_number(judged[best])} %) and {worst} worst ({percent_number(judged[worst])} %)."
         )
     one = frame["video"].nunique() - len(judged)
     if one:

@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -63,7 +64,7 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
     """One row for each method; columns: nearest item (cluster without a memory), group, score and ``last``.
 
     Args:
-        last: column of the table for the fourth panel: ``position``, ``kind``, ``video`` or ``cluster``.
+        last: column of the table for the fourth panel: ``position``, ``kind`` or ``video``.
     """
     order = scatter.shuffled(level, seed)
     table = level.table.iloc[order].reset_index(drop=True)
@@ -78,8 +79,8 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
         titles = (first, f"train, normal, {anomaly}", "anomaly score", last)
         for column, title in enumerate(titles):
             axes[0, column].set_title(names.get(title, title))
-        codes = scatter.categorical(table["cluster"].to_numpy()) if "cluster" in titles else None
-        styles = None if last in ("position", "cluster") else scatter.kind_styles(table[last].to_numpy())
+        codes = scatter.categorical(table["cluster"].to_numpy()) if first == "cluster" else None
+        styles = None if last == "position" else scatter.kind_styles(table[last].to_numpy())
         for row, (method, name) in enumerate(METHODS.items()):
             maps = level.maps[method]
             xy = maps["queries"][order]
@@ -95,8 +96,6 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
             if last == "position":
                 colours = scatter.position_colours(table["row"].to_numpy(), table["column"].to_numpy(), latent.grid)
                 scatter.points(axes[row, 3], xy, colours)
-            elif last == "cluster":
-                scatter.points(axes[row, 3], xy, codes(table["cluster"].to_numpy()))
             else:
                 scatter.draw_kinds(axes[row, 3], xy, table[last].to_numpy(), styles)
             for column, panel in enumerate(axes[row]):
@@ -112,8 +111,6 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
         scale_bar(figure, split_axes(keys[2], 0.14, 0.8), score)
         if last == "position":
             position_key(split_axes(keys[3], 0.9, 0.1), latent.grid)
-        elif last == "cluster":
-            scale_bar(figure, split_axes(keys[3], 0.14, 0.8), codes)
         else:
             shown = list(styles.items())[:MAX_KINDS]
             handles = [
@@ -186,16 +183,14 @@ def plot_kinds(path: Path, levels: dict[str, Level], kind: str, by: str) -> list
             table = table[table.sum().sort_values(ascending=False, kind="stable").index[:MAX_CLUSTERS]].sort_index(
                 axis=1
             )
-            image = panel.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-            panel.set_xticks(range(table.shape[1]), ["none" if c == -1 else str(c) for c in table.columns])
-            panel.set_yticks(range(len(table)), table.index)
-            panel.set(title=name, xlabel="nearest item" if by == "item" else "HDBSCAN cluster")
-            for (row, column), share in np.ndenumerate(table.to_numpy()):
-                if share >= 0.005:
-                    ink = "k" if share > 0.5 else "w"
-                    panel.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=5.5, color=ink)
-        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=25)
-        bar.set_label(f"share of the {kind}'s points")
+            percent = 100 * table.rename(columns={-1: "none"})
+            seaborn.heatmap(
+                percent, vmin=0, vmax=100, cmap="cividis", cbar=False, ax=panel, xticklabels=True, yticklabels=True,
+                annot=percent.map("{:.0f}".format).replace("0", ""), fmt="", annot_kws={"fontsize": 5.5},
+            )  # fmt: skip
+            panel.set(title=name, xlabel="nearest item" if by == "item" else "HDBSCAN cluster", ylabel="")
+        bar = figure.colorbar(panel.collections[0], ax=axes, pad=0.01, aspect=25)
+        bar.set_label(f"share of the {kind}'s points, percent")
         return save_figure(figure, path, FORMATS)
 
 

@@ -131,7 +131,7 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
 
 def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
     """The figures of one model."""
-    fourth = {"images": "cluster" if kind == "group" else kind, "positions": "position"}
+    fourth = {"images": kind, "positions": "position"}
     written = []
     for name, level in latent.levels.items():
         written += figures.plot_level(out / f"{name}.png", latent, level, fourth[name], data.anomaly, seed)
@@ -175,7 +175,7 @@ def visualize_latent(config: LatentConfig) -> Path:
     first = next(iter(detectors.values()))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     data = open_images(root, first.config, config.layout, config.layout_options)
-    kind = next(c for c in ("kind", "video", "group") if c in data.table)
+    kind = "kind" if "kind" in data.table else "video"
     sample = draw_sample(config, data, first.config.images.size)
     out = output_folder(config.out or stamped("latent"), config.overwrite)
     models: dict[str, tuple[Latent, dict]] = {}

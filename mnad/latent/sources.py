@@ -3,7 +3,6 @@
 Another kind of data (clips of a video) needs one function that returns an :class:`ImageSet`.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mnad.data.options import LayoutOptions
 from mnad.data.source import Source
 from mnad.data.videos import read_videos
 from mnad.errors import UserError
+from mnad.files import read_table
 
 GROUPS = ("train", "normal", "anomaly")
 
@@ -29,7 +29,7 @@ class ImageSet:
     Attributes:
         source: N inputs and targets.
         table: N rows with ``file`` (str), ``set`` (``train``, ``known`` or ``test``) and ``label`` (0 or 1);
-            ``kind`` (str) where kinds are known; ``video`` (str) and ``frame`` (int) for clips.
+            ``kind`` (str) for photographs; ``video`` (str) and ``frame`` (int) for clips.
         anomaly: what an anomaly is called in figures.
     """
 
@@ -47,23 +47,17 @@ class ImageSet:
 def read_kinds(root: Path, files: list[str]) -> list[str] | None:
     """Kind of each of ``files`` (paths inside ``root``) from ``root/kinds.csv``; None where there is no such file.
 
-    A file that is not listed there is of kind ``unknown``.
+    A file that is not listed there, or without a kind, is of kind ``unknown``.
 
     Raises:
-        UserError: columns other than ``file`` and ``kind``, or no text.
+        UserError: no column ``file`` or ``kind``, or no text.
     """
     path = root / "kinds.csv"
     if not path.is_file():
         return None
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if not {"file", "kind"} <= set(rows.fieldnames or ()):
-                raise UserError(f"{path}: columns {rows.fieldnames}; file and kind were expected")
-            kinds = {row["file"]: row["kind"] or "unknown" for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); a table of file and kind was expected") from error
-    return [kinds.get(name, "unknown") for name in files]
+    table = read_table(path, {"file", "kind"}, text=("file", "kind"), literal=True)
+    kinds = dict(zip(table["file"], table["kind"], strict=True))
+    return [kinds.get(name) or "unknown" for name in files]
 
 
 def wells(root: Path, config: ImageConfig, layout: str = "auto", options: LayoutOptions | None = None) -> ImageSet:
