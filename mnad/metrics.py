@@ -37,7 +37,7 @@ def judge(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str,
         "confusion": {"tp": tp, "fn": fn, "fp": fp, "tn": tn},
     }
     if tp + fn and fp + tn:
-        fpr, tpr, _ = roc_curve(labels, scores)
+        fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)  # an optimum may lie on a straight piece
         result["auroc"] = float(roc_auc_score(labels, scores))
         result["average_precision"] = float(average_precision_score(labels, scores))
         result["oracle_balanced"] = float(np.minimum(tpr, 1 - fpr).max())

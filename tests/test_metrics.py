@@ -32,6 +32,12 @@ def test_judge_against_a_slow_loop():
     assert result["oracle_balanced"] == pytest.approx(balanced)
 
 
+def test_the_best_threshold_may_lie_on_a_straight_piece_of_the_curve():
+    # four ties of a normal and a spill: ROC points (1/4, 1/4), (1/2, 1/2), (3/4, 3/4); the middle one is the best
+    result = judge(np.repeat([1.0, 2.0, 3.0, 4.0], 2), np.tile([0, 1], 4), 0.5)
+    assert result["oracle_balanced"] == 0.5
+
+
 def test_one_class_alone():
     result = judge(np.array([0.1, 0.9]), np.array([0, 0]), 0.5)
     assert result["tpr"] is None and result["auroc"] is None and result["tnr"] == 0.5
