@@ -15,7 +15,7 @@ from mnad.config import TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, read_image
 from mnad.data.layout import Layout, detect_layout, read_layout
-from mnad.data.masks import read_masks
+from mnad.data.masks import read_mask, read_masks
 from mnad.data.mvtec import categories
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
@@ -48,6 +48,17 @@ def test_a_mask_of_one_pixel_survives_shrinking(tmp_path: Path) -> None:
     dot[5, 7] = 255
     write(tmp_path / "ground_truth/crack/000_mask.png", dot)
     assert read_masks(layout, (4, 6))[5].sum() == 1
+
+
+def test_masks_of_16_bit_and_with_transparency(tmp_path: Path) -> None:
+    layout = read_layout(mvtec(tmp_path / "data"))
+    faint = write(tmp_path / "faint.png", (spot_mask() > 0).astype(np.uint16))
+    colour = np.zeros((*SIZE, 4), np.uint8)  # red on a transparent background
+    colour[spot_mask() > 0] = (0, 0, 255, 255)
+    with h5py.File(tmp_path / "masks.h5", "w") as file:
+        file["images"] = (spot_mask() > 0).astype(np.uint8)[None]
+    for path in (faint, write(tmp_path / "colour.png", colour), tmp_path / "masks.h5" / "0"):
+        assert (read_mask(path, layout.test[5], SIZE) == (spot_mask() > 0)).all()
 
 
 def test_marble_known_defects_choose_the_threshold_only(tmp_path: Path) -> None:
