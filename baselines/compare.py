@@ -213,7 +213,7 @@ def run_comparison(config: CompareConfig) -> Path:
     check_same_run(out, config, free=FREE)
     write_json(out / "config.json", plain(config))
     run_record(out / "provenance.json")
-    write_split(out / "split.json", layout, root)
+    write_split(out / "split.json", layout)
     roles = {"train": len(layout.train), "known": len(layout.known), "test": len(layout.test)}
     write_json(out / "data.json", {"root": str(root), "images": roles, "masks": bool(layout.masks), **findings})
     print(f"{root}: {roles}; {len(todo)} runs to do in {out}")

@@ -79,7 +79,7 @@ def run_experiment(config: TrainConfig) -> Path:
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
-    write_split(folder / "split.json", layout, root, held_out)
+    write_split(folder / "split.json", layout, held_out)
     results = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))

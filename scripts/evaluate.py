@@ -30,7 +30,7 @@ class EvaluateConfig:
         layout_options: names and shares of the layouts that need some; a layout that makes its own split needs
             ``description``: the ``split.json`` of the run, and images that the run has seen are refused.
         json: file to write the metrics to; only an earlier result is replaced.
-        csv: file to write the score of each image to; only an earlier result is replaced.
+        csv: file to write the score of each image to (its path from ``data``); only an earlier result is replaced.
         device: auto, cpu or cuda.
         video: how videos are scored.
     """
@@ -56,7 +56,7 @@ def main(config: EvaluateConfig) -> None:
         evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
         return
     layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
-    check_unseen(config.checkpoint, layout, config.data)
+    check_unseen(config.checkpoint, layout)
     result = evaluate(detector, layout)
     name = detector.config.model.name
     labels = {score: detector.scores[score].label(score) for score in result.metrics}

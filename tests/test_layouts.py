@@ -236,7 +236,7 @@ def test_generic_refusals(tmp_path: Path, old: str, new: str, message: str) -> N
 def test_a_stored_split_repeats_itself(tmp_path: Path, make) -> None:
     root = make(tmp_path / "data")
     layout = read_layout(root, options=LayoutOptions(seed=5, known_fraction=0.2))
-    write_split(tmp_path / "split.json", layout, root, [1, 2])
+    write_split(tmp_path / "split.json", layout, [1, 2])
     again = read_layout(root, options=LayoutOptions(description=tmp_path / "split.json"))
     assert (again.train, again.known, again.masks) == (layout.train, layout.known, layout.masks)
     label = dict(zip(layout.test, layout.labels.tolist(), strict=True))

@@ -36,6 +36,9 @@ def test_train_then_evaluate(name: str, script, tmp_path: Path) -> None:
     assert script("evaluate", "--checkpoint", run, "--data", root, *options) == 0
     stored, again = metrics["test"]["mnad"], json.loads(result.read_text())
     assert again["auroc"] == stored["auroc"] and again["confusion"] == stored["confusion"]
+    table = pd.read_csv(run / "scores.csv")  # one row for each image, named so that it can be found
+    assert sorted(table["file"]) == sorted(split["test_normal"] + split["test_anomalous"])
+    assert set(table["file"][table["label"] == 1]) == set(split["test_anomalous"])
 
 
 def test_images_that_the_run_has_seen_are_not_tested(script, tmp_path: Path, capsys) -> None:

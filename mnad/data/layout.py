@@ -9,7 +9,7 @@ The wells layout::
 """
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ class Layout:
     test: list[Path] = field(default_factory=list)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of `test`, 1 = anomaly
     masks: dict[Path, Path] = field(default_factory=dict)  # test anomaly -> its mask; empty without masks
+    root: Path = Path()  # the folder that was read; the names of images in tables and splits start from it
 
 
 def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
@@ -148,4 +149,4 @@ def read_layout(
         raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
     module, function = LAYOUTS[name].split(":")
     reader = getattr(importlib.import_module(module), function)
-    return reader(root, train, test, options=options)
+    return replace(reader(root, train, test, options=options), root=root)

@@ -16,12 +16,13 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def write_split(path: Path, layout: Layout, root: Path, validation: Sequence[int] = ()) -> None:
+def write_split(path: Path, layout: Layout, validation: Sequence[int] = ()) -> None:
     """Write the roles in the form that :mod:`mnad.data.generic` reads.
 
     Args:
         validation: indices into ``layout.train`` of the images that were held back.
     """
+    root = layout.root
     test = list(zip(layout.test, layout.labels, strict=True))
     write_json(
         path,
@@ -36,16 +37,15 @@ def write_split(path: Path, layout: Layout, root: Path, validation: Sequence[int
     )
 
 
-def check_unseen(checkpoint: Path, layout: Layout, root: Path) -> None:
+def check_unseen(checkpoint: Path, layout: Layout) -> None:
     """Refuse to test a run's detector on images that its training or its threshold has seen.
 
-    An image is known by its path from ``root``; one of another content, where the run's own data still lie beside it,
-    is another image. A checkpoint outside a run folder tells nothing and is accepted.
+    An image is known by its path from the folder of the data. Where the run's own data can still be read, one of
+    another content is another image. A checkpoint outside a run folder tells nothing and is accepted.
 
     Args:
         checkpoint: run folder, folder of one of its models, or the file in either.
         layout: what is to be tested.
-        root: folder of its images.
 
     Raises:
         UserError: such an image is in ``layout.test``; names the remedy.
@@ -54,7 +54,7 @@ def check_unseen(checkpoint: Path, layout: Layout, root: Path) -> None:
     folder = next((f for f in (folder, folder.parent) if (f / NAME).is_file() and read_config(f)), None)
     if folder is None:
         return
-    split = read_json(folder / NAME)
+    root, split = layout.root, read_json(folder / NAME)
     seen = {name: role for role in ("train", "validation", "known") for name in split.get(role, [])}
     own = Path(read_config(folder).get("data") or root)
 
