@@ -83,9 +83,9 @@ def evaluate_checkpoint(
     if result.health:
         print(health_line(result.health))
         print(f"test-time update: {'off' if gamma is None else f'{result.updates} of {len(result.frame)} frames'}")
-    values = result.frame[f"score_{detector.primary}"].to_numpy()
-    top = result.frame.iloc[int(np.argmax(values))]
-    print(f"most anomalous frame: {top['frame']} of video {top['video']}")
+    if len(layout.test) == 1:  # each video has its own scale, so frames of two cannot be compared
+        top = result.frame.loc[result.frame[f"score_{detector.primary}"].idxmax()]
+        print(f"most anomalous frame: {top['frame']} of video {top['video']}")
     print(f"{result.frames_per_second:.0f} frames per second, decoding included")
     if json:
         primary = result.metrics.get(detector.primary, {})
