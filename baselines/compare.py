@@ -68,6 +68,11 @@ class CompareConfig(DetectorConfig):
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     optim: OptimConfig = field(default_factory=OptimConfig)
 
+    def __post_init__(self) -> None:
+        """Replace None by what the variant has."""
+        super().__post_init__()
+        self.optim = self.optim.resolved(self.model.variant)
+
 
 def check_config(config: CompareConfig) -> None:
     """Everything that can be wrong before anything is written.

@@ -19,6 +19,7 @@ from mnad.cli import parse
 from mnad.config import TrainConfig
 from mnad.detector import Detector
 from mnad.experiment import run_experiment
+from mnad.scores import mnad_score
 
 SMALL = {"model.width": 2, "model.item_dim": 4, "model.items": 3, "images.height": 16, "images.width": 24}
 TINY = [f"--config={ROOT}/configs/ped2_pred.yaml", *(f"--{key}={value}" for key, value in SMALL.items())]
@@ -69,6 +70,34 @@ def test_reconstruction_trains_too(script: Script, data: Path, tmp_path: Path) -
     assert script("train_mnad", *argv, "--data", data, "--out", tmp_path / "recon") == 0
     table = pd.read_csv(tmp_path / "recon" / "scores_no_test-time_update.csv")
     assert len(table) == 27 and table["frame"].min() == 0
+
+
+def test_the_variant_decides_what_is_not_given(script: Script, data: Path, tmp_path: Path) -> None:
+    small = [f"--{key}={value}" for key, value in SMALL.items()]
+    argv = [*small, "--model.variant=pred", "--compare=[]", "--optim.epochs=1", "--optim.threads=1"]
+    assert script("train_mnad", *argv, "--data", data, "--out", tmp_path / "run") == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    weights = config["optim"]["loss_weights"]
+    assert (weights["compactness"], weights["separateness"], config["primary"]) == (0.1, 0.1, "mnad")
+    assert [(term["name"], term["weight"]) for term in config["scores"]["mnad"]["terms"]] == [
+        ("psnr", 0.6),
+        ("feature_distance", 0.4),
+    ]
+    stored = Detector.load(tmp_path / "run").config
+    assert list(stored.scores) == ["mnad"] and stored.scores["mnad"].terms[0].weight == 0.6
+    plain = parse(TrainConfig, [])
+    assert plain.optim.loss_weights["compactness"] == 0.01 and plain.primary == "wells"
+    assert list(plain.scores) == ["wells", "mnad"] and plain.scores["mnad"].terms[0].weight == 0.7
+    given = parse(TrainConfig, ["--model.variant=pred", "--optim.loss_weights.compactness=0.5"]).optim.loss_weights
+    assert (given["compactness"], given["separateness"]) == (0.5, 0.1)
+
+
+@pytest.mark.parametrize(("variant", "weight", "share"), [("pred", 0.1, 0.6), ("recon", 0.01, 0.7)])
+def test_ped2_configurations_have_the_published_values(variant: str, weight: float, share: float) -> None:
+    config = parse(TrainConfig, ["--config", f"{ROOT}/configs/ped2_{variant}.yaml"])
+    assert config.optim.loss_weights == {"compactness": weight, "separateness": weight}
+    assert config.scores["mnad"] == mnad_score(variant) and config.scores["mnad"].terms[0].weight == share
+    assert list(config.scores) == ["mnad", "peak"] and config.primary == "mnad"
 
 
 def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Path, data: Path, tmp_path: Path) -> None:
