@@ -78,9 +78,11 @@ def check_config(config: CompareConfig) -> None:
     """Everything that can be wrong before anything is written.
 
     Raises:
-        UserError: a number out of range, an unknown device, score or method, a method twice.
+        UserError: a number out of range, an unknown device, score or method, a method twice, another variant.
     """
     choose_device(config.optim.device)
+    if config.model.variant != "recon":
+        raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
     Detector(DetectorConfig(config.model, config.images, config.scores, config.primary))
     for key in ("seeds", "resamples"):
         if getattr(config, key) < 1:

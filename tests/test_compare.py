@@ -234,6 +234,7 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"seeds": 0}, "seeds: 0; at least 1"),
+        ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: pred; recon was expected for photographs"),
         ({"methods": ["mnad", "mnad"]}, "each once, were expected"),
         ({"methods": ["gan"]}, "methods: 'gan'; some of mnad, conv_ae"),
         ({"layout_options": LayoutOptions(category="all")}, "category: 'all' of .*; a folder of categories"),
