@@ -1,6 +1,7 @@
 """Layouts of the other datasets, each in miniature: roles, splits, masks, and what is refused."""
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -217,6 +218,13 @@ def test_generic_description(tmp_path: Path) -> None:
     [
         ("train: train/good/*.png", "train: train/bad/*.png", "train: 'train/bad/.*' fits no image in"),
         ("train: train/good/*.png", "train: 3", "train: None; a glob inside"),
+        ("train: train/good/*.png", "train: ['']", "train: '' is no glob .*; one was expected"),
+        pytest.param(
+            "train: train/good/*.png",
+            "train: '**.png'",
+            r"train: '\*\*.png' is no glob .*; one was expected",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 13), reason="a glob since Python 3.13"),
+        ),
         ("known: []", "seen: []", "keys train, seen, .*; train, and of known, test_normal"),
         ("known: []", "known: test/dot/000.png", "dot/000.png is in known and in test_anomalous; one role"),
         ("{stem}_mask", "{number}", "masks: .*; a path with {folder} and {stem}, or a mapping"),
