@@ -253,6 +253,24 @@ def test_a_stored_split_repeats_itself(tmp_path: Path, make) -> None:
     assert stored["validation"] == stored["train"][1:3] and len(stored["train"]) > 3
 
 
+def test_evaluation_needs_no_training_images(tmp_path: Path) -> None:
+    description = tmp_path / "layout.yaml"
+    description.write_text(DESCRIPTION)
+    options = LayoutOptions(description=description)
+    root = mvtec(tmp_path / "data")
+    expected = read_layout(root, train=False, options=options).test
+    (root / "train").rename(tmp_path / "elsewhere")
+    assert read_layout(root, train=False, options=options).test == expected
+    with pytest.raises(UserError, match=r"train: 'train/good/.*' fits no image"):
+        read_layout(root, options=options)
+    root = textile(tmp_path / "textile")
+    for suffix in ("h5", "csv"):
+        (root / f"train32.{suffix}").unlink()
+    assert len(read_layout(root, train=False).test) == 5
+    with pytest.raises(UserError, match=r"0 files train\*\.h5; exactly one was expected"):
+        read_layout(root)
+
+
 # --- what may be wrong with any set ---
 
 

@@ -96,7 +96,7 @@ def find_masks(root: Path, masks: object, images: list[Path]) -> dict[Path, Path
 
 
 def read_generic(root: Path, train: bool = True, test: bool = True, options: LayoutOptions | None = None) -> Layout:
-    """The layout that ``options.description`` describes.
+    """The layout that ``options.description`` describes; only the images that are asked for need to exist.
 
     Raises:
         UserError: no description, one that is wrong, or an image in two roles.
@@ -105,7 +105,8 @@ def read_generic(root: Path, train: bool = True, test: bool = True, options: Lay
     if description is None:
         raise UserError("layout_options.description: missing; a YAML file was expected for the generic layout")
     content = read_description(description)
-    found = {role: find(root, content[role], f"{description}: {role}") if content.get(role) else [] for role in ROLES}
+    wanted = [role for role in ROLES if (test if role.startswith("test") else train)]
+    found = {role: find(root, content[role], f"{description}: {role}") if content.get(role) else [] for role in wanted}
     seen: dict[Path, str] = {}
     for role, paths in found.items():
         for path in paths:

@@ -124,7 +124,7 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
         return "video"
     if (root / options.normal).is_dir() or (root / options.abnormal).is_dir():
         return "two_folders"
-    if any(root.glob("train*.h5")) or any(root.glob("train*.hdf5")):
+    if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
         return "textile"
     raise UserError(
         f"{root}: fits no known layout; train/ and test/imgs/ (wells), training/frames/ and testing/frames/ (video), "
