@@ -228,6 +228,10 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
     assert "2 categories (bottle, cable)" in (one.out / "comparison.md").read_text()
     assert "Warning: 1 test images are also training images" in (one.out / "cable/comparison.md").read_text()
     assert "Warning" not in (one.out / "bottle/comparison.md").read_text()
+    before, Brightest.fits = (one.out / "comparison.csv").read_bytes(), 0
+    with pytest.warns(UserWarning, match="also in the train"):
+        compare_and_tabulate(one)  # finished runs are kept and read again
+    assert Brightest.fits == 0 and (one.out / "comparison.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -251,6 +255,13 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out/notes.txt").write_text("keep")
     with pytest.raises(UserError, match="holds other files than a run"):
         run_comparison(config(two_folders(tmp_path / "data"), tmp_path / "out", overwrite=True))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
+    mvtec(tmp_path / "several/bottle")
+    every = LayoutOptions(category="all")
+    for overwrite in (False, True):
+        one = config(tmp_path / "several", tmp_path / "out", overwrite=overwrite, layout_options=every)
+        with pytest.raises(UserError, match="holds other files than a run"):
+            compare_and_tabulate(one)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 

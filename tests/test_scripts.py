@@ -153,3 +153,12 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
     assert "files of different names were expected" in one_line_error(capsys)
     assert script(*arguments) == 0  # finished runs are scored again
     assert pd.read_csv(tmp_path / "out" / "ablation_runs.csv").equals(runs)
+    theirs = tmp_path / "figures"  # a table that was put there by hand
+    theirs.mkdir()
+    shutil.copy(tmp_path / "out" / "ablation.csv", theirs)
+    before = (theirs / "ablation.csv").read_bytes()
+    capsys.readouterr()
+    assert script(*arguments[:-1], theirs, "--seeds=1") == 2
+    assert f"{theirs}: holds other files than a run of this command" in one_line_error(capsys)
+    assert [path.name for path in theirs.iterdir()] == ["ablation.csv"]
+    assert (theirs / "ablation.csv").read_bytes() == before
