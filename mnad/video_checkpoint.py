@@ -8,7 +8,7 @@ import numpy as np
 from mnad.data.videos import VideoLayout, read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.files import free, stamped, write_csv, write_json
+from mnad.files import atomic_path, free, stamped, write_csv, write_json
 from mnad.model import PUBLISHED
 from mnad.video import frame_map
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
@@ -49,7 +49,8 @@ def write_maps(detector: Detector, layout: VideoLayout, maps: list[str], folder:
         target, picture = (free(folder / f"{name}_{number}{suffix}") for suffix in (".npy", ".png"))
         values = frame_map(detector, videos[name].frames(detector.config.images.size), int(number), name)
         plot_map(picture, values)
-        np.save(target, values)
+        with atomic_path(target) as temporary, temporary.open("wb") as file:
+            np.save(file, values)
 
 
 def evaluate_checkpoint(

@@ -140,6 +140,26 @@ def test_gamma_and_maps(
     assert "video.figure: curve.pdf; a file ending in .png was expected" in error_line(capsys)
 
 
+def test_a_map_appears_whole_or_not_at_all(
+    script: Script,
+    run_folder: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(file: object, values: np.ndarray) -> None:
+        with open(file, "wb") if isinstance(file, Path) else file as target:
+            target.write(values.tobytes()[:10])
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mnad.video_checkpoint.np.save", broken)
+    argv = ["--video.maps=['02:5']", f"--video.maps_folder={tmp_path}", "--device=cpu"]
+    assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 2
+    assert "02_5.npy: cannot be written (disk full)" in error_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["02_5.png"]
+
+
 def test_evaluate_a_video_file(
     script: Script,
     run_folder: Path,
