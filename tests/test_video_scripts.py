@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -191,6 +192,19 @@ def test_nothing_of_the_users_is_replaced(
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, option, mine) == 2
         assert "mine.png: exists already" in error_line(capsys)
     assert mine.read_text() == "letters"
+
+
+def test_a_run_folder_is_refused_before_frames_are_read(
+    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = shutil.copytree(data, tmp_path / "data")
+    next((broken / "training" / "frames" / "1").iterdir()).write_bytes(b"")
+    assert script("train_mnad", *TINY, "--data", broken, "--out", run_folder) == 2
+    assert f"{run_folder}: exists already; a new folder, --overwrite or --resume" in error_line(capsys)
+    before = (run_folder / "config.json").read_bytes()
+    assert script("train_mnad", *TINY, "--data", broken, "--out", run_folder, "--overwrite", "--compare=[conv_ae]") == 2
+    assert "is empty (zero bytes)" in error_line(capsys)
+    assert (run_folder / "config.json").read_bytes() == before
 
 
 def test_plot_from_stored_scores(

@@ -101,6 +101,20 @@ def is_video(root: Path, name: str = "auto", options: LayoutOptions | None = Non
     return name == "video" or (name == "auto" and detect_layout(root, options) == "video")
 
 
+def check_data_given(data: Path | None, layout: str, options: LayoutOptions, variant: str = "recon") -> None:
+    """Only the wells can be drawn, so that every other layout needs a folder.
+
+    Raises:
+        UserError: ``data`` is None and ``layout``, ``options`` or the variant of the model ask for anything else.
+    """
+    if data is not None or (variant == "recon" and layout in ("auto", "wells") and options.description is None):
+        return
+    if layout == "video" or variant == "pred":
+        raise UserError("data: none; a folder of videos was expected")
+    name = "generic" if layout == "auto" else layout
+    raise UserError(f"data: none; a folder of the layout {name} was expected")
+
+
 def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
 
