@@ -6,7 +6,7 @@ PY := .venv/bin/python
 env: .venv/installed
 
 .venv/installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer was expected" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11.4 or newer was expected" if sys.version_info < (3, 11, 4) else 0)'
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[avatars,pretrained,data,dev]"
 	touch $@

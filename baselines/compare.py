@@ -16,14 +16,14 @@ from baselines.registry import ALL, LeftOut, build_method
 from mnad.config import DetectorConfig, ModelConfig, OptimConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
-from mnad.data.layout import read_layout
+from mnad.data.layout import check_data_given, read_layout
 from mnad.data.masks import read_masks
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.files import atomic_path, open_run_folder, write_json, write_text
+from mnad.files import atomic_path, check_run_folder, open_run_folder, write_json, write_text
 from mnad.metrics import judge
 from mnad.pixel_metrics import aupro, pixel_auroc
 from mnad.provenance import run_record
@@ -68,14 +68,22 @@ class CompareConfig(DetectorConfig):
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     optim: OptimConfig = field(default_factory=OptimConfig)
 
+    def __post_init__(self) -> None:
+        """Replace None by what the variant has."""
+        super().__post_init__()
+        self.optim = self.optim.resolved(self.model.variant)
+
 
 def check_config(config: CompareConfig) -> None:
     """Everything that can be wrong before anything is written.
 
     Raises:
-        UserError: a number out of range, an unknown device, score or method, a method twice.
+        UserError: a number out of range, an unknown device, score or method, a method twice, another variant, no data.
     """
     choose_device(config.optim.device)
+    check_data_given(config.data, config.layout, config.layout_options, config.model.variant)
+    if config.model.variant != "recon":
+        raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
     Detector(DetectorConfig(config.model, config.images, config.scores, config.primary))
     for key in ("seeds", "resamples"):
         if getattr(config, key) < 1:
@@ -192,6 +200,7 @@ def run_comparison(config: CompareConfig) -> Path:
             in its folder (``failed.json``), tried again by the next call, and does not stop the others.
     """
     check_config(config)
+    check_run_folder(config.out, config.overwrite, not config.overwrite, "methods")
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
@@ -213,7 +222,7 @@ def run_comparison(config: CompareConfig) -> Path:
     check_same_run(out, config, free=FREE)
     write_json(out / "config.json", plain(config))
     run_record(out / "provenance.json")
-    write_split(out / "split.json", layout, root)
+    write_split(out / "split.json", layout)
     roles = {"train": len(layout.train), "known": len(layout.known), "test": len(layout.test)}
     write_json(out / "data.json", {"root": str(root), "images": roles, "masks": bool(layout.masks), **findings})
     print(f"{root}: {roles}; {len(todo)} runs to do in {out}")

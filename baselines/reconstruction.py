@@ -5,7 +5,6 @@ the score contributes: ``psnr`` is the plain one, the others are those of the co
 """
 
 from abc import abstractmethod
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -81,6 +80,6 @@ class Trained(Reconstruction):
     def build(self, normal: Images, validation: Images) -> nn.Module:
         """Train it; the run's state and log go to the folder of the method."""
         torch.manual_seed(self.seed)
-        model = build_model(replace(self.config.model, variant="recon"))
+        model = build_model(self.config.model)
         train(model, normal, validation, self.optim, self.seed, self.folder)
         return model

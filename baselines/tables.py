@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.compare import CompareConfig, run_comparison
+from baselines.compare import FREE, CompareConfig, check_config, run_comparison
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, REFERENCE, collect, summarise
 from mnad.data.images import split
 from mnad.data.mvtec import categories
 from mnad.errors import UserError
-from mnad.files import write_csv, write_text
+from mnad.files import open_run_folder, write_csv, write_json, write_text
+from mnad.settings import check_same_run, plain
 
 # (column of the summary, heading, decimals)
 QUALITY_COLUMNS = (
@@ -178,6 +179,11 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         names = categories(config.data) if config.data is not None else []
         if not names:
             raise UserError(f"layout_options.category: 'all' of {config.data}; a folder of categories was expected")
+        check_config(config)
+        open_run_folder(config.out, overwrite=False, resume=True, mark="methods")  # each category empties its own
+        if not config.overwrite:
+            check_same_run(config.out, config, free=FREE)
+        write_json(config.out / "config.json", plain(config))
         frames = {}
         for name in names:
             options = replace(config.layout_options, category=name)

@@ -36,8 +36,8 @@ def give_switches_values(parser: ArgumentParser, argv: Sequence[str]) -> list[st
     """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone."""
     switches = {f"--{key}" for key, value in parser.get_defaults().items() if isinstance(value, bool)}
     return [
-        f"{word}=true" if word in switches and after not in ("true", "false") else word
-        for word, after in zip_longest(argv, argv[1:])
+        f"{word}=true" if word in switches and after.startswith("-") else word
+        for word, after in zip_longest(argv, argv[1:], fillvalue="-")
     ]
 
 

@@ -1,7 +1,7 @@
 """Configurations of training: documented dataclasses; YAML files in ``configs/`` are differences from these."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,14 +12,9 @@ from mnad.model import PUBLISHED, Variant
 from mnad.scores import ScoreConfig, mnad_score, wells_score
 from mnad.threshold import ThresholdConfig
 
-# MNAD's terms as the official code weighs them for reconstruction (prediction's are in configs/ped2_pred.yaml);
+# MNAD's own terms (None) are weighed as the official code does for the variant, see ``mnad.model.PUBLISHED``;
 # ``kl`` of the VAE: see baselines/vae.py; ``entropy`` of MemAE: its paper.
-LOSS_WEIGHTS = {
-    "compactness": PUBLISHED["recon"].memory_loss,
-    "separateness": PUBLISHED["recon"].memory_loss,
-    "kl": 0.02,
-    "entropy": 0.0002,
-}
+LOSS_WEIGHTS: dict[str, float | None] = {"compactness": None, "separateness": None, "kl": 0.02, "entropy": 0.0002}
 
 
 @dataclass
@@ -82,7 +77,8 @@ class OptimConfig:
         epochs: passes over the training images.
         batch_size: images; the memory update is a softmax over all queries of a batch, so it matters.
         learning_rate: Adam's, cosine to 0 over all steps (official 2e-4 at batch 4; paper 2e-5 for reconstruction).
-        loss_weights: weight of every loss term besides the pixel error; of a term that is not named: 0.
+        loss_weights: weight of every loss term besides the pixel error; of a term that is not named: 0. None is what
+            the authors have; for MNAD's two terms that depends on the variant.
         precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch; 0 leaves torch's choice.
@@ -94,7 +90,7 @@ class OptimConfig:
     epochs: int = 15
     batch_size: int = 16
     learning_rate: float = 1e-3
-    loss_weights: dict[str, float] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
+    loss_weights: dict[str, float | None] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
     threads: int = 0
@@ -113,8 +109,15 @@ class OptimConfig:
             if name not in LOSS_WEIGHTS:
                 expected = ", ".join(LOSS_WEIGHTS)
                 raise UserError(f"optim.loss_weights: {name!r} is no loss term; some of {expected} were expected")
-            if not math.isfinite(weight):
+            if weight is not None and not math.isfinite(weight):
                 raise UserError(f"optim.loss_weights.{name}: {weight}; a finite number was expected")
+
+    def resolved(self, variant: Variant) -> "OptimConfig":
+        """The same with the published weight of ``variant`` in place of each None."""
+        memory = PUBLISHED[variant].memory_loss
+        published = LOSS_WEIGHTS | {"compactness": memory, "separateness": memory}
+        weights = {name: published[name] if weight is None else weight for name, weight in self.loss_weights.items()}
+        return replace(self, loss_weights=weights)
 
 
 @dataclass
@@ -124,16 +127,26 @@ class DetectorConfig:
     Args:
         model: the network.
         images: how images are read.
-        scores: scores by name.
+        scores: scores by name. None, here and of ``primary``, is replaced by ``wells`` and the paper's ``mnad`` for
+            reconstruction, by ``mnad`` for prediction.
         primary: the score that gives the verdict; the others are reported beside it.
         threshold: how each score's threshold is chosen.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     images: ImageConfig = field(default_factory=ImageConfig)
-    scores: dict[str, ScoreConfig] = field(default_factory=lambda: {"wells": wells_score(), "mnad": mnad_score()})
-    primary: str = "wells"
+    scores: dict[str, ScoreConfig] | None = None
+    primary: str | None = None
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+
+    def __post_init__(self) -> None:
+        """Replace None by what the variant has."""
+        photographs = self.model.variant == "recon"
+        if self.scores is None:
+            wells = {"wells": wells_score()} if photographs else {}
+            self.scores = wells | {"mnad": mnad_score(self.model.variant)}
+        if self.primary is None:
+            self.primary = "wells" if photographs else "mnad"
 
 
 @dataclass
@@ -152,8 +165,9 @@ class TrainConfig(DetectorConfig):
         compare: further models, trained and judged by the same loop and scores, for the table.
         model: the network.
         images: how images are read.
-        scores: scores by name.
-        primary: the score that gives the verdict; the others are reported beside it.
+        scores: scores by name; none is ``wells`` and the paper's for reconstruction, the paper's for prediction.
+        primary: the score that gives the verdict; the others are reported beside it; none is ``wells`` for
+            reconstruction, ``mnad`` for prediction.
         threshold: how each score's threshold is chosen.
         optim: the training loop.
     """
@@ -170,6 +184,8 @@ class TrainConfig(DetectorConfig):
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a negative seed."""
+        """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
+        super().__post_init__()
+        self.optim = self.optim.resolved(self.model.variant)
         if self.seed < 0:
             raise UserError(f"seed: {self.seed}; 0 or more was expected")

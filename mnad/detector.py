@@ -48,6 +48,8 @@ class Detector:
         for name in config.scores:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise UserError(f"scores: {name!r}; a name of letters, digits, _ and - was expected")
+            if hasattr(nn.ModuleDict(), name):  # such as type, keys or train
+                raise UserError(f"scores: {name!r} is a word of PyTorch's modules; another name was expected")
         if config.primary not in config.scores:
             raise UserError(f"primary: {config.primary!r}; one of {', '.join(config.scores)} was expected")
         self.config = config

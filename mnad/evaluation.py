@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from mnad.data.images import Images
@@ -44,5 +43,5 @@ def evaluate(detector: Detector, layout: Layout, images: Images | None = None) -
     scores = detector.combine(detector.raw_terms(images, "test"))
     seconds = time.perf_counter() - started
     metrics = {name: judge(values, layout.labels, detector.thresholds[name].value) for name, values in scores.items()}
-    frame = scores_frame(layout.test, np.asarray(layout.labels), scores, detector.thresholds)
+    frame = scores_frame(layout, scores, detector.thresholds)
     return Evaluation(metrics, len(layout.test) / seconds, frame)

@@ -9,12 +9,12 @@ import torch
 from mnad.config import TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
-from mnad.data.layout import Layout, is_video, read_layout
+from mnad.data.layout import Layout, check_data_given, is_video, read_layout
 from mnad.data.split_file import write_split
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.errors import UserError
 from mnad.evaluation import evaluate
-from mnad.files import open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
 from mnad.fitting import check_models, fit_detector
 from mnad.provenance import run_record
 from mnad.report import plot_histogram, plot_losses, results_table
@@ -58,11 +58,13 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    check_models(config)
+    check_data_given(config.data, config.layout, config.layout_options, config.model.variant)
     if config.data is not None and is_video(config.data, config.layout, config.layout_options):
         return run_video_experiment(config)
     if config.model.variant != "recon":
         raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
-    check_models(config)
+    out = check_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout, options=config.layout_options)
     findings = check_layout(layout, config.layout_options.allow_mixed)
@@ -73,13 +75,13 @@ def run_experiment(config: TrainConfig) -> Path:
     if layout.known:
         sets["known"] = Images(layout.known, size, memory, "known spills")
     test = Images(layout.test, size, memory, "test")
-    folder = open_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
+    folder = open_run_folder(out, config.overwrite, config.resume)
     check_same_run(folder, config)
     roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
     print(f"{root}: {roles}")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
-    write_split(folder / "split.json", layout, root, held_out)
+    write_split(folder / "split.json", layout, held_out)
     results = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))

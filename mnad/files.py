@@ -143,13 +143,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
-    """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
-
-    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied.
+def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
+    """``out`` if :func:`open_run_folder` would open it; changes nothing, so it can be asked before the data are read.
 
     Raises:
-        UserError: ``out`` exists and neither was asked for, or is not a run folder, or cannot be written.
+        UserError: ``out`` exists and neither was asked for, or is not a run folder.
     """
     if overwrite and resume:
         raise UserError("--overwrite and --resume exclude each other: one of them was expected")
@@ -160,9 +158,21 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str 
             raise UserError(f"{out}: exists already; a new folder, --overwrite or --resume was expected")
         if mark not in read_config(out):
             raise UserError(f"{out}: holds other files than a run of this command; its run folder was expected")
-        if overwrite:
-            shutil.rmtree(out)
+    return out
+
+
+def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
+    """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
+
+    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied.
+
+    Raises:
+        UserError: see :func:`check_run_folder`; or it cannot be written.
+    """
+    check_run_folder(out, overwrite, resume, mark)
     try:
+        if overwrite and out.is_dir():
+            shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); a writable path was expected") from error

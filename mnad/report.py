@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mnad.config import LOSS_WEIGHTS
+from mnad.data.layout import Layout
+from mnad.data.split_file import relative
 from mnad.plotting import COLUMN, NORMAL, PALETTE, SPILL, save_figure, style
 from mnad.threshold import Threshold
 
@@ -86,14 +88,13 @@ def plot_losses(path: Path, log: pd.DataFrame, formats: tuple[str, ...] = ("png"
         return save_figure(figure, path, formats)
 
 
-def scores_frame(
-    paths: list[Path],
-    labels: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    thresholds: Mapping[str, Threshold],
-) -> pd.DataFrame:
-    """One row for each image: file, label, every score and its verdict (1 = spill)."""
-    frame = pd.DataFrame({"file": [path.name for path in paths], "label": labels})
+def scores_frame(layout: Layout, scores: Mapping[str, np.ndarray], thresholds: Mapping[str, Threshold]) -> pd.DataFrame:
+    """One row for each test image: file (from the folder of the data), label, every score and its verdict (1 = spill).
+
+    Args:
+        scores: N values each, in the order of ``layout.test``.
+    """
+    frame = pd.DataFrame({"file": [relative(path, layout.root) for path in layout.test], "label": layout.labels})
     for name, values in scores.items():
         frame[f"score_{name}"] = values
         frame[f"verdict_{name}"] = (values >= thresholds[name].value).astype(int)

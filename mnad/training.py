@@ -133,6 +133,7 @@ def train(
         UserError: no such device, or a loss that is not finite (with the step's numbers; the state of the last good
             epoch stays in ``folder``).
     """
+    config = config.resolved(getattr(model, "variant", "recon"))
     device = choose_device(config.device)
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)

@@ -8,7 +8,7 @@ import numpy as np
 from mnad.data.videos import VideoLayout, read_videos
 from mnad.detector import Detector
 from mnad.errors import UserError
-from mnad.files import free, stamped, write_csv, write_json
+from mnad.files import atomic_path, free, stamped, write_csv, write_json
 from mnad.model import PUBLISHED
 from mnad.video import frame_map
 from mnad.video_evaluation import VideoEvaluation, evaluate_videos, summary
@@ -49,7 +49,8 @@ def write_maps(detector: Detector, layout: VideoLayout, maps: list[str], folder:
         target, picture = (free(folder / f"{name}_{number}{suffix}") for suffix in (".npy", ".png"))
         values = frame_map(detector, videos[name].frames(detector.config.images.size), int(number), name)
         plot_map(picture, values)
-        np.save(target, values)
+        with atomic_path(target) as temporary, temporary.open("wb") as file:
+            np.save(file, values)
 
 
 def evaluate_checkpoint(
@@ -83,9 +84,9 @@ def evaluate_checkpoint(
     if result.health:
         print(health_line(result.health))
         print(f"test-time update: {'off' if gamma is None else f'{result.updates} of {len(result.frame)} frames'}")
-    values = result.frame[f"score_{detector.primary}"].to_numpy()
-    top = result.frame.iloc[int(np.argmax(values))]
-    print(f"most anomalous frame: {top['frame']} of video {top['video']}")
+    if len(layout.test) == 1:  # each video has its own scale, so frames of two cannot be compared
+        top = result.frame.loc[result.frame[f"score_{detector.primary}"].idxmax()]
+        print(f"most anomalous frame: {top['frame']} of video {top['video']}")
     print(f"{result.frames_per_second:.0f} frames per second, decoding included")
     if json:
         primary = result.metrics.get(detector.primary, {})

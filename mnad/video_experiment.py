@@ -6,8 +6,8 @@ from pathlib import Path
 from mnad.config import TrainConfig
 from mnad.data.clips import Clips, past_frames, split_videos
 from mnad.data.videos import VideoLayout, read_videos
-from mnad.files import open_run_folder, read_log, stamped, write_csv, write_json, write_text
-from mnad.fitting import check_models, fit_detector
+from mnad.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.fitting import fit_detector
 from mnad.model import PUBLISHED
 from mnad.provenance import run_record
 from mnad.report import plot_losses
@@ -59,12 +59,12 @@ def train_one(
 
 
 def run_video_experiment(config: TrainConfig) -> Path:
-    """What ``scripts/train_mnad.py`` does with a folder of videos; returns the run folder.
+    """What :func:`mnad.experiment.run_experiment` does with a folder of videos; returns the run folder.
 
     Raises:
         UserError: anything wrong with data, configuration or folder.
     """
-    check_models(config)
+    out = check_run_folder(config.out or stamped("video"), config.overwrite, config.resume)
     names = dict.fromkeys((config.model.name, *config.compare))
     layout = read_videos(config.data)
     past = past_frames(config.model.variant)
@@ -74,7 +74,7 @@ def run_video_experiment(config: TrainConfig) -> Path:
         "train": Clips(train_videos, size, past, memory, "train"),
         "validation": Clips(held_out, size, past, memory, "validation"),
     }
-    folder = open_run_folder(config.out or stamped("video"), config.overwrite, config.resume)
+    folder = open_run_folder(out, config.overwrite, config.resume)
     check_same_run(folder, config)
     counts = ", ".join(f"{len(clips)} {name} clips" for name, clips in sets.items())
     print(f"{config.data}: {counts}, {len(layout.test)} test videos")

@@ -10,7 +10,8 @@ from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
 from mnad.cli import parse, run
 from mnad.config import TrainConfig
 from mnad.errors import UserError
-from mnad.files import write_csv, write_text
+from mnad.files import open_run_folder, write_csv, write_json, write_text
+from mnad.settings import plain
 
 
 @dataclass
@@ -21,7 +22,7 @@ class AblateConfig:
         data: folder of the wells layout; none is the synthetic default.
         configs: training configurations; each is trained once for every seed.
         seeds: how many seeds, counted from 0.
-        out: folder of the runs and of the table.
+        out: folder of the runs and of the table; one that holds anything else is refused.
     """
 
     data: Path | None = None
@@ -34,7 +35,8 @@ def main(config: AblateConfig) -> None:
     """Run, tabulate, draw.
 
     Raises:
-        UserError: two configurations whose files have the same name, which names their rows and folders.
+        UserError: two configurations whose files have the same name, which names their rows and folders; ``out`` holds
+            something else.
     """
     stems = [path.stem for path in config.configs]
     if len(set(stems)) < len(stems):
@@ -42,6 +44,8 @@ def main(config: AblateConfig) -> None:
     configs = {
         path.stem: replace(parse(TrainConfig, ["--config", str(path)]), data=config.data) for path in config.configs
     }
+    open_run_folder(config.out, overwrite=False, resume=True, mark="configs")
+    write_json(config.out / "config.json", plain(config))
     runs = run_seeds(configs, range(config.seeds), config.out)
     table = summarise(runs)
     write_csv(config.out / "ablation_runs.csv", runs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from mnad.cli import run
 from mnad.data.layout import is_video, read_layout
 from mnad.data.options import LayoutOptions
+from mnad.data.split_file import check_unseen
 from mnad.detector import Detector
 from mnad.evaluation import evaluate
 from mnad.files import check_replaceable, write_csv, write_json
@@ -26,9 +27,10 @@ class EvaluateConfig:
         checkpoint: run folder or .safetensors file.
         data: folder with test/imgs and test/test_annotation.txt, folder with testing/frames/, or a video file.
         layout: how it is laid out; auto looks at its folders.
-        layout_options: names and shares of the layouts that need some.
+        layout_options: names and shares of the layouts that need some; a layout that makes its own split needs
+            ``description``: the ``split.json`` of the run, and images that the run has seen are refused.
         json: file to write the metrics to; only an earlier result is replaced.
-        csv: file to write the score of each image to; only an earlier result is replaced.
+        csv: file to write the score of each image to (its path from ``data``); only an earlier result is replaced.
         device: auto, cpu or cuda.
         video: how videos are scored.
     """
@@ -54,6 +56,7 @@ def main(config: EvaluateConfig) -> None:
         evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
         return
     layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
+    check_unseen(config.checkpoint, layout)
     result = evaluate(detector, layout)
     name = detector.config.model.name
     labels = {score: detector.scores[score].label(score) for score in result.metrics}

@@ -172,6 +172,11 @@ def test_video_file(tmp_path: Path) -> None:
         read_videos(path)
 
 
+def test_a_folder_may_be_named_like_a_video_file(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "ped2.avi")
+    assert is_video(root) and len(read_videos(root).train) == 3
+
+
 def test_broken_video_files(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")

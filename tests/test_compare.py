@@ -230,28 +230,44 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
     assert "2 categories (bottle, cable)" in (one.out / "comparison.md").read_text()
     assert "Warning: 1 test images are also training images" in (one.out / "cable/comparison.md").read_text()
     assert "Warning" not in (one.out / "bottle/comparison.md").read_text()
+    before, Brightest.fits = (one.out / "comparison.csv").read_bytes(), 0
+    with pytest.warns(UserWarning, match="also in the train"):
+        compare_and_tabulate(one)  # finished runs are kept and read again
+    assert Brightest.fits == 0 and (one.out / "comparison.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"seeds": 0}, "seeds: 0; at least 1"),
+        ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: pred; recon was expected for photographs"),
         ({"methods": ["mnad", "mnad"]}, "each once, were expected"),
+        ({"data": None, "layout": "mvtec"}, "data: none; a folder of the layout mvtec was expected"),
         ({"methods": ["gan"]}, "methods: 'gan'; some of mnad, conv_ae"),
         ({"layout_options": LayoutOptions(category="all")}, "category: 'all' of .*; a folder of categories"),
     ],
 )
 def test_refusals_write_nothing(tmp_path: Path, changes: dict, message: str) -> None:
+    one = replace(config(two_folders(tmp_path / "data"), tmp_path / "out"), **changes)
     with pytest.raises(UserError, match=message):
-        compare_and_tabulate(config(two_folders(tmp_path / "data"), tmp_path / "out", **changes))
+        compare_and_tabulate(one)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("keep")
+    root = two_folders(tmp_path / "data")
+    (root / "normal" / "000.png").write_bytes(b"")  # nothing is read before the folder is refused
     with pytest.raises(UserError, match="holds other files than a run"):
-        run_comparison(config(two_folders(tmp_path / "data"), tmp_path / "out", overwrite=True))
+        run_comparison(config(root, tmp_path / "out", overwrite=True))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
+    mvtec(tmp_path / "several/bottle")
+    every = LayoutOptions(category="all")
+    for overwrite in (False, True):
+        one = config(tmp_path / "several", tmp_path / "out", overwrite=overwrite, layout_options=every)
+        with pytest.raises(UserError, match="holds other files than a run"):
+            compare_and_tabulate(one)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 

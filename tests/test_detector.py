@@ -137,3 +137,7 @@ def test_score_names_are_checked(tiny_run):
     config.scores = {"a.b": config.scores["mnad"]}
     with pytest.raises(UserError, match=r"scores: 'a\.b'"):
         Detector(config)
+    for name in ("type", "items", "keys", "train", "half", "training"):
+        config.scores, config.primary = {name: config.scores.popitem()[1]}, name
+        with pytest.raises(UserError, match=f"^scores: '{name}' is a word of PyTorch's modules; another name"):
+            Detector(config)

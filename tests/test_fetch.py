@@ -5,10 +5,13 @@ import http.server
 import shutil
 import tarfile
 import threading
+import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from layouts_on_disk import two_folders
 from video_data import write_dataset
 
@@ -94,5 +97,22 @@ def test_bad_input(tmp_path: Path) -> None:
         tar.add(tmp_path / "a.txt", "../escaped.txt")
     with pytest.raises(ValueError, match=r"evil\.tar: cannot be unpacked \(.*outside the destination"):
         fetch(str(tmp_path / "evil.tar"), tmp_path / "data")
+    for name in ("../escaped.txt", "in/../../escaped.txt", "/escaped.txt"):
+        with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
+            file.writestr(name, "no image")
+        with pytest.raises(ValueError, match=rf"evil\.zip: {name} lies outside the archive's folder; a path inside"):
+            fetch(str(tmp_path / "evil.zip"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
     assert not (tmp_path / "escaped.txt").exists()
+
+
+def test_no_member_of_a_zip_is_lost(tmp_path: Path) -> None:
+    root = two_folders(tmp_path / "raw")
+    (root / "normal" / "000.png").rename(root / "normal" / "scan..000.png")
+    fetch(shutil.make_archive(str(tmp_path / "scans"), "zip", root), tmp_path / "data")
+    assert files(tmp_path / "data") == files(root)
+
+
+def test_python_is_new_enough_for_the_data_filter() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11.4"  # ``filter`` of shutil.unpack_archive

@@ -257,6 +257,10 @@ def test_prediction_checkpoint_wants_videos(wells: Path) -> None:
 def test_options_are_parsed() -> None:
     config = parse(LatentConfig, ["--images", "50", "--overwrite", "--page", "false"])
     assert (config.images, config.overwrite, config.page) == (50, True, False)
+    for value, expected in (("False", False), ("TRUE", True), ("no", False)):
+        assert parse(LatentConfig, ["--overwrite", value]).overwrite is expected
+    with pytest.raises(UserError, match=r'"overwrite": Expected a .*bool'):
+        parse(LatentConfig, ["--overwrite", "maybe"])
 
 
 def test_layout_options_reach_the_reader(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Layouts of the other datasets, each in miniature: roles, splits, masks, and what is refused."""
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from mnad.config import TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, read_image
 from mnad.data.layout import Layout, detect_layout, read_layout
-from mnad.data.masks import read_masks
+from mnad.data.masks import read_mask, read_masks
 from mnad.data.mvtec import categories
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
@@ -48,6 +49,17 @@ def test_a_mask_of_one_pixel_survives_shrinking(tmp_path: Path) -> None:
     dot[5, 7] = 255
     write(tmp_path / "ground_truth/crack/000_mask.png", dot)
     assert read_masks(layout, (4, 6))[5].sum() == 1
+
+
+def test_masks_of_16_bit_and_with_transparency(tmp_path: Path) -> None:
+    layout = read_layout(mvtec(tmp_path / "data"))
+    faint = write(tmp_path / "faint.png", (spot_mask() > 0).astype(np.uint16))
+    colour = np.zeros((*SIZE, 4), np.uint8)  # red on a transparent background
+    colour[spot_mask() > 0] = (0, 0, 255, 255)
+    with h5py.File(tmp_path / "masks.h5", "w") as file:
+        file["images"] = (spot_mask() > 0).astype(np.uint8)[None]
+    for path in (faint, write(tmp_path / "colour.png", colour), tmp_path / "masks.h5" / "0"):
+        assert (read_mask(path, layout.test[5], SIZE) == (spot_mask() > 0)).all()
 
 
 def test_marble_known_defects_choose_the_threshold_only(tmp_path: Path) -> None:
@@ -206,6 +218,13 @@ def test_generic_description(tmp_path: Path) -> None:
     [
         ("train: train/good/*.png", "train: train/bad/*.png", "train: 'train/bad/.*' fits no image in"),
         ("train: train/good/*.png", "train: 3", "train: None; a glob inside"),
+        ("train: train/good/*.png", "train: ['']", "train: '' is no glob .*; one was expected"),
+        pytest.param(
+            "train: train/good/*.png",
+            "train: '**.png'",
+            r"train: '\*\*.png' is no glob .*; one was expected",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 13), reason="a glob since Python 3.13"),
+        ),
         ("known: []", "seen: []", "keys train, seen, .*; train, and of known, test_normal"),
         ("known: []", "known: test/dot/000.png", "dot/000.png is in known and in test_anomalous; one role"),
         ("{stem}_mask", "{number}", "masks: .*; a path with {folder} and {stem}, or a mapping"),
@@ -225,13 +244,31 @@ def test_generic_refusals(tmp_path: Path, old: str, new: str, message: str) -> N
 def test_a_stored_split_repeats_itself(tmp_path: Path, make) -> None:
     root = make(tmp_path / "data")
     layout = read_layout(root, options=LayoutOptions(seed=5, known_fraction=0.2))
-    write_split(tmp_path / "split.json", layout, root, [1, 2])
+    write_split(tmp_path / "split.json", layout, [1, 2])
     again = read_layout(root, options=LayoutOptions(description=tmp_path / "split.json"))
     assert (again.train, again.known, again.masks) == (layout.train, layout.known, layout.masks)
     label = dict(zip(layout.test, layout.labels.tolist(), strict=True))
     assert dict(zip(again.test, again.labels.tolist(), strict=True)) == label
     stored = json.loads((tmp_path / "split.json").read_text())
     assert stored["validation"] == stored["train"][1:3] and len(stored["train"]) > 3
+
+
+def test_evaluation_needs_no_training_images(tmp_path: Path) -> None:
+    description = tmp_path / "layout.yaml"
+    description.write_text(DESCRIPTION)
+    options = LayoutOptions(description=description)
+    root = mvtec(tmp_path / "data")
+    expected = read_layout(root, train=False, options=options).test
+    (root / "train").rename(tmp_path / "elsewhere")
+    assert read_layout(root, train=False, options=options).test == expected
+    with pytest.raises(UserError, match=r"train: 'train/good/.*' fits no image"):
+        read_layout(root, options=options)
+    root = textile(tmp_path / "textile")
+    for suffix in ("h5", "csv"):
+        (root / f"train32.{suffix}").unlink()
+    assert len(read_layout(root, train=False).test) == 5
+    with pytest.raises(UserError, match=r"0 files train\*\.h5; exactly one was expected"):
+        read_layout(root)
 
 
 # --- what may be wrong with any set ---

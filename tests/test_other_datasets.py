@@ -1,13 +1,14 @@
 """Other datasets go through the main scripts by `--config` and `--data` alone."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, TINY
-from tests.layouts_on_disk import SIZE, mvtec, textile, two_folders
+from tests.layouts_on_disk import SIZE, fill, mvtec, textile, two_folders
 
 SMALL = [*TINY, f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "--images.validation_fraction=0.25"]
 
@@ -35,6 +36,31 @@ def test_train_then_evaluate(name: str, script, tmp_path: Path) -> None:
     assert script("evaluate", "--checkpoint", run, "--data", root, *options) == 0
     stored, again = metrics["test"]["mnad"], json.loads(result.read_text())
     assert again["auroc"] == stored["auroc"] and again["confusion"] == stored["confusion"]
+    table = pd.read_csv(run / "scores.csv")  # one row for each image, named so that it can be found
+    assert sorted(table["file"]) == sorted(split["test_normal"] + split["test_anomalous"])
+    assert set(table["file"][table["label"] == 1]) == set(split["test_anomalous"])
+
+
+def test_images_that_the_run_has_seen_are_not_tested(script, tmp_path: Path, capsys) -> None:
+    root, run = made("two_folders", tmp_path / "data"), tmp_path / "run"
+    config = ROOT / "configs" / "two_folders.yaml"
+    assert script("train_mnad", "--config", config, "--data", root, "--out", run, "--compare=[conv_ae]", *SMALL) == 0
+    names = ["--layout_options.normal=no", "--layout_options.abnormal=yes"]
+    for checkpoint in (run, run / "model.safetensors", run / "conv_ae", run / "conv_ae" / "model.safetensors"):
+        capsys.readouterr()
+        assert script("evaluate", "--checkpoint", checkpoint, "--data", root, *names) == 2
+        error = capsys.readouterr().err
+        assert "2 of 16 test images chose weights or threshold" in error and ", known)" in error
+        assert f"--layout_options.description {run / 'split.json'}, its own split" in error and error.count("\n") == 1
+        assert script("evaluate", "--checkpoint", checkpoint, "--data", root, *names, "--layout_options.seed=1") == 2
+    moved = Path(shutil.move(root, tmp_path / "moved"))
+    assert script("evaluate", "--checkpoint", run, "--data", moved, *names) == 2
+    shutil.copytree(moved, root)
+    assert script("evaluate", "--checkpoint", run, "--data", moved, *names) == 2  # a copy holds the same images
+    others = tmp_path / "others"  # the same names, but other images
+    fill(others / "no", 20, 1000)
+    fill(others / "yes", 10, 1100, spot=True)
+    assert script("evaluate", "--checkpoint", run, "--data", others, *names) == 0
 
 
 def test_the_comparison_script(script, tmp_path: Path, capsys) -> None:

@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import TINY
+from conftest import ROOT, TINY
 
 from mnad.metrics import wilson
 
@@ -93,6 +93,10 @@ def test_foreign_folder_is_not_emptied(script, tiny_wells, tmp_path, capsys):
         (["--optim.epochs=many"], "optim.epochs"),
         (["--data", "nowhere"], "nowhere: missing"),
         (["--threshold.rule=luck"], "threshold.rule"),
+        (["--config", f"{ROOT}/configs/ped2_pred.yaml"], "data: none; a folder of videos was expected"),
+        (["--layout=video"], "data: none; a folder of videos was expected"),
+        (["--config", f"{ROOT}/configs/mvtec.yaml"], "data: none; a folder of the layout mvtec was expected"),
+        (["--layout_options.description=a.yaml"], "data: none; a folder of the layout generic was expected"),
         (["--config", "no.yaml"], "no.yaml"),
         (["--model.variant=pred", "--model.name=vae"], "model.variant: "),
     ],
@@ -121,10 +125,12 @@ def test_bad_image_is_named_and_costs_no_earlier_run(script, wells, tmp_path, ca
     bad.write_bytes(b"")
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.json").write_text("{}")
+    (run / "config.json").write_text('{"compare": []}')
     assert script("train_mnad", "--data", wells, "--out", run, "--overwrite", *TINY) == 2
     assert f"{bad}: is empty (zero bytes)" in one_line_error(capsys)
-    assert (run / "config.json").read_text() == "{}"
+    assert (run / "config.json").read_text() == '{"compare": []}'
+    assert script("train_mnad", "--data", wells, "--out", run, *TINY) == 2  # said before anything is read
+    assert f"{run}: exists already" in one_line_error(capsys)
 
 
 def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
@@ -153,3 +159,12 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, monkeypatch):
     assert "files of different names were expected" in one_line_error(capsys)
     assert script(*arguments) == 0  # finished runs are scored again
     assert pd.read_csv(tmp_path / "out" / "ablation_runs.csv").equals(runs)
+    theirs = tmp_path / "figures"  # a table that was put there by hand
+    theirs.mkdir()
+    shutil.copy(tmp_path / "out" / "ablation.csv", theirs)
+    before = (theirs / "ablation.csv").read_bytes()
+    capsys.readouterr()
+    assert script(*arguments[:-1], theirs, "--seeds=1") == 2
+    assert f"{theirs}: holds other files than a run of this command" in one_line_error(capsys)
+    assert [path.name for path in theirs.iterdir()] == ["ablation.csv"]
+    assert (theirs / "ablation.csv").read_bytes() == before

@@ -27,6 +27,12 @@ def test_file_and_configuration():
     assert detector.record["git_revision"] and detector.record["packages"]["torch"]
 
 
+@pytest.mark.parametrize("name", ["wells", "synthetic", "synthetic_conv_ae"])
+def test_every_checkpoint_loads(name):
+    detector = Detector.load(CHECKPOINT.with_stem(name))
+    assert detector.primary == "wells" and list(detector.scores) == list(detector.thresholds) == ["wells", "mnad"]
+
+
 def test_a_bare_wall_scores_above_metal():
     """Drawn wells are another domain than the photographs, but blue wall instead of metal is the same physics."""
     detector = Detector.load(CHECKPOINT)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mnad.cli import parse
 from mnad.config import TrainConfig
 from mnad.detector import Detector
 from mnad.experiment import run_experiment
+from mnad.scores import mnad_score
 
 SMALL = {"model.width": 2, "model.item_dim": 4, "model.items": 3, "images.height": 16, "images.width": 24}
 TINY = [f"--config={ROOT}/configs/ped2_pred.yaml", *(f"--{key}={value}" for key, value in SMALL.items())]
@@ -71,6 +73,34 @@ def test_reconstruction_trains_too(script: Script, data: Path, tmp_path: Path) -
     assert len(table) == 27 and table["frame"].min() == 0
 
 
+def test_the_variant_decides_what_is_not_given(script: Script, data: Path, tmp_path: Path) -> None:
+    small = [f"--{key}={value}" for key, value in SMALL.items()]
+    argv = [*small, "--model.variant=pred", "--compare=[]", "--optim.epochs=1", "--optim.threads=1"]
+    assert script("train_mnad", *argv, "--data", data, "--out", tmp_path / "run") == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    weights = config["optim"]["loss_weights"]
+    assert (weights["compactness"], weights["separateness"], config["primary"]) == (0.1, 0.1, "mnad")
+    assert [(term["name"], term["weight"]) for term in config["scores"]["mnad"]["terms"]] == [
+        ("psnr", 0.6),
+        ("feature_distance", 0.4),
+    ]
+    stored = Detector.load(tmp_path / "run").config
+    assert list(stored.scores) == ["mnad"] and stored.scores["mnad"].terms[0].weight == 0.6
+    plain = parse(TrainConfig, [])
+    assert plain.optim.loss_weights["compactness"] == 0.01 and plain.primary == "wells"
+    assert list(plain.scores) == ["wells", "mnad"] and plain.scores["mnad"].terms[0].weight == 0.7
+    given = parse(TrainConfig, ["--model.variant=pred", "--optim.loss_weights.compactness=0.5"]).optim.loss_weights
+    assert (given["compactness"], given["separateness"]) == (0.5, 0.1)
+
+
+@pytest.mark.parametrize(("variant", "weight", "share"), [("pred", 0.1, 0.6), ("recon", 0.01, 0.7)])
+def test_ped2_configurations_have_the_published_values(variant: str, weight: float, share: float) -> None:
+    config = parse(TrainConfig, ["--config", f"{ROOT}/configs/ped2_{variant}.yaml"])
+    assert config.optim.loss_weights == {"compactness": weight, "separateness": weight}
+    assert config.scores["mnad"] == mnad_score(variant) and config.scores["mnad"].terms[0].weight == share
+    assert list(config.scores) == ["mnad", "peak"] and config.primary == "mnad"
+
+
 def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Path, data: Path, tmp_path: Path) -> None:
     for update, name in (("true", "with test-time update"), ("false", "no test-time update")):
         path, table = tmp_path / f"{update}.json", tmp_path / f"{update}.csv"
@@ -92,7 +122,9 @@ def test_gamma_and_maps(
     folder = tmp_path / "maps"
     maps = ["--video.maps=['02:5','03:8']", f"--video.maps_folder={folder}"]
     assert script("evaluate", *base, "--video.gamma=10", *maps) == 0
-    assert "test-time update: 15 of 15 frames" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "test-time update: 15 of 15 frames" in printed
+    assert "most anomalous" not in printed  # the scores of each of the three videos have their own scale
     assert sorted(path.name for path in folder.iterdir()) == ["02_5.npy", "02_5.png", "03_8.npy", "03_8.png"]
     assert np.load(folder / "02_5.npy").shape == (16, 24)
     assert script("evaluate", *base, *maps) == 2
@@ -109,6 +141,26 @@ def test_gamma_and_maps(
     assert "video.figure: curve.pdf; a file ending in .png was expected" in error_line(capsys)
 
 
+def test_a_map_appears_whole_or_not_at_all(
+    script: Script,
+    run_folder: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(file: object, values: np.ndarray) -> None:
+        with open(file, "wb") if isinstance(file, Path) else file as target:
+            target.write(values.tobytes()[:10])
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mnad.video_checkpoint.np.save", broken)
+    argv = ["--video.maps=['02:5']", f"--video.maps_folder={tmp_path}", "--device=cpu"]
+    assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 2
+    assert "02_5.npy: cannot be written (disk full)" in error_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["02_5.png"]
+
+
 def test_evaluate_a_video_file(
     script: Script,
     run_folder: Path,
@@ -123,7 +175,9 @@ def test_evaluate_a_video_file(
     table = pd.read_csv(folder / "scores.csv")
     assert table["frame"].tolist() == list(range(4, 12)) and "label" not in table
     assert (folder / "curves.png").stat().st_size > 1000
-    assert "AUC" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    top = table["frame"][table["score_mnad"].idxmax()]
+    assert "AUC" not in printed and f"most anomalous frame: {top} of video street\n" in printed
     assert script("train_mnad", *TINY, "--data", path, "--out=x") == 2
     assert "is one video; a folder with training/frames/" in error_line(capsys)
     assert not Path("x").exists()
@@ -138,6 +192,19 @@ def test_nothing_of_the_users_is_replaced(
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, option, mine) == 2
         assert "mine.png: exists already" in error_line(capsys)
     assert mine.read_text() == "letters"
+
+
+def test_a_run_folder_is_refused_before_frames_are_read(
+    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = shutil.copytree(data, tmp_path / "data")
+    next((broken / "training" / "frames" / "1").iterdir()).write_bytes(b"")
+    assert script("train_mnad", *TINY, "--data", broken, "--out", run_folder) == 2
+    assert f"{run_folder}: exists already; a new folder, --overwrite or --resume" in error_line(capsys)
+    before = (run_folder / "config.json").read_bytes()
+    assert script("train_mnad", *TINY, "--data", broken, "--out", run_folder, "--overwrite", "--compare=[conv_ae]") == 2
+    assert "is empty (zero bytes)" in error_line(capsys)
+    assert (run_folder / "config.json").read_bytes() == before
 
 
 def test_plot_from_stored_scores(

@@ -34,17 +34,30 @@ def download(link: str, target: Path) -> None:
         raise UserError(f"{link}: leads to no file; a link to a public file was expected")
 
 
+def unzip(archive: Path, folder: Path) -> None:
+    """Unpack every member of a zip; :func:`shutil.unpack_archive` drops those with two dots in their name, unasked.
+
+    Raises:
+        UserError: a member that would leave ``folder``.
+    """
+    with zipfile.ZipFile(archive) as file:
+        for name in file.namelist():
+            if name.startswith("/") or ".." in Path(name).parts:
+                raise UserError(f"{archive}: {name} lies outside the archive's folder; a path inside was expected")
+        file.extractall(folder)
+
+
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack ``archive`` (zip or tar, compressed or not) into ``folder``; returns the folder that holds the dataset.
 
-    Members that would leave ``folder`` are refused by Python's "data" filter (tar) or stripped of their way out (zip).
-
     Raises:
-        UserError: another kind of file, or a damaged one.
+        UserError: another kind of file, a damaged one, or one with a member that would leave ``folder``.
     """
-    zipped = zipfile.is_zipfile(archive)
     try:
-        shutil.unpack_archive(archive, folder, "zip" if zipped else "tar", **({} if zipped else {"filter": "data"}))
+        if zipfile.is_zipfile(archive):
+            unzip(archive, folder)
+        else:
+            shutil.unpack_archive(archive, folder, "tar", filter="data")
     # RuntimeError: an encrypted zip; OSError: ReadError among others, and a full disk
     except (OSError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); a zip or tar archive was expected") from error

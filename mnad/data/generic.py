@@ -54,17 +54,20 @@ def find(root: Path, patterns: object, key: str) -> list[Path]:
     """Images that fit the globs, in their order, each once.
 
     Raises:
-        UserError: a pattern that is no text or fits no image.
+        UserError: a pattern that is no glob or fits no image.
     """
     found: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns if isinstance(patterns, list) else [None]:
         if not isinstance(pattern, str) or pattern.startswith("/"):
             raise UserError(f"{key}: {pattern!r}; a glob inside the folder of images, or a list of them, was expected")
         literal = root / pattern
-        if literal.is_file() or is_member(literal):
-            hits = [literal]
-        else:
-            hits = sorted(p for p in root.glob(pattern) if p.suffix.lower() in SUFFIXES and p.is_file())
+        try:
+            if literal.is_file() or is_member(literal):
+                hits = [literal]
+            else:
+                hits = sorted(p for p in root.glob(pattern) if p.suffix.lower() in SUFFIXES and p.is_file())
+        except (ValueError, NotImplementedError) as error:  # pathlib's for no glob
+            raise UserError(f"{key}: {pattern!r} is no glob ({error}); one was expected") from error
         if not hits:
             raise UserError(f"{key}: {pattern!r} fits no image in {root}; at least one was expected")
         found.update(dict.fromkeys(hits))
@@ -93,7 +96,7 @@ def find_masks(root: Path, masks: object, images: list[Path]) -> dict[Path, Path
 
 
 def read_generic(root: Path, train: bool = True, test: bool = True, options: LayoutOptions | None = None) -> Layout:
-    """The layout that ``options.description`` describes.
+    """The layout that ``options.description`` describes; only the images that are asked for need to exist.
 
     Raises:
         UserError: no description, one that is wrong, or an image in two roles.
@@ -102,7 +105,8 @@ def read_generic(root: Path, train: bool = True, test: bool = True, options: Lay
     if description is None:
         raise UserError("layout_options.description: missing; a YAML file was expected for the generic layout")
     content = read_description(description)
-    found = {role: find(root, content[role], f"{description}: {role}") if content.get(role) else [] for role in ROLES}
+    wanted = [role for role in ROLES if (test if role.startswith("test") else train)]
+    found = {role: find(root, content[role], f"{description}: {role}") if content.get(role) else [] for role in wanted}
     seen: dict[Path, str] = {}
     for role, paths in found.items():
         for path in paths:

@@ -51,15 +51,12 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
     raise UserError(f"{name}: {channels} channels; grey, RGB or RGBA was expected")
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Decode one file, or one image inside an HDF5 file, to H x W x 3 uint8 RGB.
+def decode(path: Path) -> np.ndarray:
+    """The pixels of one file as OpenCV decodes them: H x W [x C], grey, BGR or BGRA, of the file's own depth.
 
     Raises:
         UserError: missing, unreadable, empty or not an image.
     """
-    if is_member(path):
-        pixels = member(path)
-        return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -72,7 +69,19 @@ def read_image(path: Path) -> np.ndarray:
         image = None
     if image is None:
         raise UserError(f"{path}: is not a readable image; {', '.join(SUFFIXES)} was expected")
-    return to_rgb8(image, path)
+    return image
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode one file, or one image inside an HDF5 file, to H x W x 3 uint8 RGB.
+
+    Raises:
+        UserError: see :func:`decode` and :func:`to_rgb8`; :func:`mnad.data.hdf5.member`.
+    """
+    if is_member(path):
+        pixels = member(path)
+        return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return to_rgb8(decode(path), path)
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,7 @@ The wells layout::
 """
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ class Layout:
     test: list[Path] = field(default_factory=list)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of `test`, 1 = anomaly
     masks: dict[Path, Path] = field(default_factory=dict)  # test anomaly -> its mask; empty without masks
+    root: Path = Path()  # the folder that was read; the names of images in tables and splits start from it
 
 
 def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
@@ -100,6 +101,20 @@ def is_video(root: Path, name: str = "auto", options: LayoutOptions | None = Non
     return name == "video" or (name == "auto" and detect_layout(root, options) == "video")
 
 
+def check_data_given(data: Path | None, layout: str, options: LayoutOptions, variant: str = "recon") -> None:
+    """Only the wells can be drawn, so that every other layout needs a folder.
+
+    Raises:
+        UserError: ``data`` is None and ``layout``, ``options`` or the variant of the model ask for anything else.
+    """
+    if data is not None or (variant == "recon" and layout in ("auto", "wells") and options.description is None):
+        return
+    if layout == "video" or variant == "pred":
+        raise UserError("data: none; a folder of videos was expected")
+    name = "generic" if layout == "auto" else layout
+    raise UserError(f"data: none; a folder of the layout {name} was expected")
+
+
 def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
 
@@ -123,7 +138,7 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
         return "video"
     if (root / options.normal).is_dir() or (root / options.abnormal).is_dir():
         return "two_folders"
-    if any(root.glob("train*.h5")) or any(root.glob("train*.hdf5")):
+    if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
         return "textile"
     raise UserError(
         f"{root}: fits no known layout; train/ and test/imgs/ (wells), training/frames/ and testing/frames/ (video), "
@@ -148,4 +163,4 @@ def read_layout(
         raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
     module, function = LAYOUTS[name].split(":")
     reader = getattr(importlib.import_module(module), function)
-    return reader(root, train, test, options=options)
+    return replace(reader(root, train, test, options=options), root=root)

@@ -5,18 +5,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mnad.data.images import read_image
+from mnad.data.hdf5 import is_member, member
+from mnad.data.images import decode, read_image
 from mnad.data.layout import Layout
 from mnad.errors import UserError
 
 
 def read_mask(path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
-    """H x W bool at ``size``; any value above zero is anomalous.
+    """H x W bool at ``size``; any value above zero in any channel but alpha is anomalous, whatever the depth.
 
     Raises:
         UserError: unreadable, or of another size than its image.
     """
-    mask = read_image(path).max(axis=2)
+    pixels = np.atleast_3d(member(path) if is_member(path) else decode(path))
+    mask = (pixels[..., :3] > 0).any(axis=2)
     shape = read_image(image).shape[:2]
     if mask.shape != shape:
         raise UserError(
@@ -24,7 +26,7 @@ def read_mask(path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
             "were expected"
         )
     # The share of each target pixel that is anomalous; at least half of it, or the largest where all are thin.
-    share = cv2.resize((mask > 0).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     return share >= min(0.5, max(float(share.max()), 1e-6))
 
 

@@ -49,34 +49,32 @@ def read_table(path: Path) -> tuple[list[Path], np.ndarray]:
     return [path / str(i) for i in position], (table["indication_value"] != 0).to_numpy(dtype=np.int64)
 
 
-def find_pair(root: Path) -> tuple[Path, Path]:
-    """The training and the test file of ``root``: the only ``train*.h5`` and ``test*.h5`` there.
+def find_file(root: Path, role: str) -> Path:
+    """The file of the ``role`` train or test: the only ``train*.h5`` or ``test*.h5`` of ``root``.
 
     Raises:
         UserError: none or several of them (the 32 and the 64 pixel files belong into folders of their own).
     """
-    found = []
-    for name in ("train", "test"):
-        files = sorted(p for p in root.glob(f"{name}*") if p.suffix.lower() in SUFFIXES)
-        if len(files) != 1:
-            raise UserError(f"{root}: {len(files)} files {name}*.h5; exactly one was expected")
-        found.append(files[0])
-    return found[0], found[1]
+    files = sorted(p for p in root.glob(f"{role}*") if p.suffix.lower() in SUFFIXES)
+    if len(files) != 1:
+        raise UserError(f"{root}: {len(files)} files {role}*.h5; exactly one was expected")
+    return files[0]
 
 
 def read_textile(root: Path, train: bool = True, test: bool = True, options: LayoutOptions | None = None) -> Layout:
-    """The textile layout of ``root``. Of the training defects a seeded share ``options.known_fraction`` becomes known
-    anomalies; the others are not used.
+    """The textile layout of ``root``; only the files that are asked for need to exist.
+
+    Of the training defects a seeded share ``options.known_fraction`` becomes known anomalies; the others are not used.
 
     Raises:
-        UserError: see :func:`find_pair` and :func:`read_table`.
+        UserError: see :func:`find_file` and :func:`read_table`.
     """
     options = options or LayoutOptions()
     if not 0 <= options.known_fraction <= 1:
         raise UserError(f"layout_options.known_fraction: {options.known_fraction}; 0 to 1 was expected")
-    train_path, test_path = find_pair(root)
     layout = Layout()
     if train:
+        train_path = find_file(root, "train")
         paths, labels = read_table(train_path)
         layout.train = [path for path, label in zip(paths, labels, strict=True) if label == 0]
         if not layout.train:
@@ -84,5 +82,5 @@ def read_textile(root: Path, train: bool = True, test: bool = True, options: Lay
         defects = [path for path, label in zip(paths, labels, strict=True) if label == 1]
         layout.known, _ = seeded_parts(defects, options.known_fraction, options.seed)
     if test:
-        layout.test, layout.labels = read_table(test_path)
+        layout.test, layout.labels = read_table(find_file(root, "test"))
     return layout

@@ -152,7 +152,7 @@ def read_videos(root: Path, train: bool = True, test: bool = True) -> VideoLayou
     Raises:
         UserError: see :func:`list_videos` and :func:`read_labels`; a single file where training videos are needed.
     """
-    if root.suffix.lower() in VIDEO_SUFFIXES:
+    if root.suffix.lower() in VIDEO_SUFFIXES and not root.is_dir():
         if train:
             raise UserError(f"{root}: is one video; a folder with training/frames/ was expected to train on")
         return VideoLayout(test=[VideoFile(root.stem, root)])

@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 
 from mnad.data.images import Images
 from mnad.data.layout import read_layout
+from mnad.data.split_file import relative
 from mnad.detector import Detector
 from mnad.errors import UserError
 from mnad.figures.entry import Caption, Drawn, Inputs, NotStoredError, percent
@@ -123,7 +124,7 @@ def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
     root = drawn_data(inputs)
     layout = read_layout(root, "wells", train=False)
     images = Images(layout.test, detector.config.images.size, name="test")
-    kinds = kinds_of_test(root)[[file.name for file in layout.test]].tolist()
+    kinds = kinds_of_test(root)[[relative(file, root) for file in layout.test]].tolist()
     threshold = detector.thresholds[detector.primary].value
     chosen, wrong = pick(detector.score(images), kinds, threshold)
     panels = [look(detector, images[index], text) for text, index in chosen]

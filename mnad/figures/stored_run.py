@@ -20,10 +20,10 @@ def drawn_data(inputs: Inputs) -> Path:
 
 
 def kinds_of_test(root: Path) -> pd.Series:
-    """File name of each test image -> its kind."""
+    """Path of each test image from ``root`` -> its kind."""
     table = read_table(root / "kinds.csv", {"file", "kind"})
     table = table[table["file"].str.startswith("test/")]
-    return pd.Series(table["kind"].to_numpy(), index=table["file"].str.rpartition("/")[2])
+    return pd.Series(table["kind"].to_numpy(), index=table["file"])
 
 
 def group_of(kind: str) -> str:
