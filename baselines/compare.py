@@ -16,7 +16,7 @@ from baselines.registry import ALL, LeftOut, build_method
 from mnad.config import DetectorConfig, ModelConfig, OptimConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
-from mnad.data.layout import check_data_given, read_layout
+from mnad.data.layout import check_data_given, check_photographs, read_layout
 from mnad.data.masks import read_masks
 from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
@@ -82,8 +82,7 @@ def check_config(config: CompareConfig) -> None:
     """
     choose_device(config.optim.device)
     check_data_given(config.data, config.layout, config.layout_options, config.model.variant)
-    if config.model.variant != "recon":
-        raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
+    check_photographs(config.model.variant)
     Detector(DetectorConfig(config.model, config.images, config.scores, config.primary))
     for key in ("seeds", "resamples"):
         if getattr(config, key) < 1:

@@ -9,10 +9,9 @@ import torch
 from mnad.config import TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, split
-from mnad.data.layout import Layout, check_data_given, is_video, read_layout
+from mnad.data.layout import Layout, check_data_given, check_photographs, is_video, read_layout
 from mnad.data.split_file import write_split
 from mnad.data.synthetic import SYNTHETIC, draw_wells
-from mnad.errors import UserError
 from mnad.evaluation import evaluate
 from mnad.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
 from mnad.fitting import check_models, fit_detector
@@ -62,8 +61,7 @@ def run_experiment(config: TrainConfig) -> Path:
     check_data_given(config.data, config.layout, config.layout_options, config.model.variant)
     if config.data is not None and is_video(config.data, config.layout, config.layout_options):
         return run_video_experiment(config)
-    if config.model.variant != "recon":
-        raise UserError(f"model.variant: {config.model.variant}; recon was expected for photographs")
+    check_photographs(config.model.variant)
     out = check_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout, options=config.layout_options)

@@ -16,7 +16,7 @@ import numpy as np
 
 from mnad.data.images import list_images
 from mnad.data.options import LayoutOptions
-from mnad.data.videos import VIDEO_SUFFIXES
+from mnad.data.videos import is_video_file
 from mnad.errors import UserError
 
 
@@ -115,6 +115,12 @@ def check_data_given(data: Path | None, layout: str, options: LayoutOptions, var
     raise UserError(f"data: none; a folder of the layout {name} was expected")
 
 
+def check_photographs(variant: str) -> None:
+    """Raises ``UserError`` unless the model's ``variant`` is the one for photographs."""
+    if variant != "recon":
+        raise UserError(f"model.variant: {variant}; recon was expected for photographs")
+
+
 def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
 
@@ -124,7 +130,7 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     options = options or LayoutOptions()
     if options.description is not None:
         return "generic"
-    if root.suffix.lower() in VIDEO_SUFFIXES and not root.is_dir():
+    if is_video_file(root):
         return "video"
     if not root.is_dir():
         raise UserError(f"{root}: missing; a folder of images was expected")

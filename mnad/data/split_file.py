@@ -51,12 +51,13 @@ def check_unseen(checkpoint: Path, layout: Layout) -> None:
         UserError: such an image is in ``layout.test``; names the remedy.
     """
     folder = (checkpoint if checkpoint.is_dir() else checkpoint.parent).resolve()
-    folder = next((f for f in (folder, folder.parent) if (f / NAME).is_file() and read_config(f)), None)
+    runs = ((f, read_config(f)) for f in (folder, folder.parent) if (f / NAME).is_file())
+    folder, config = next(((f, config) for f, config in runs if config), (None, {}))
     if folder is None:
         return
     root, split = layout.root, read_json(folder / NAME)
     seen = {name: role for role in ("train", "validation", "known") for name in split.get(role, [])}
-    own = Path(read_config(folder).get("data") or root)
+    own = Path(config.get("data") or root)
 
     def same(name: str) -> bool:
         original, tested = own / name, root / name

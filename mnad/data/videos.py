@@ -89,6 +89,11 @@ class VideoLayout:
     labels: list[np.ndarray] | None = None
 
 
+def is_video_file(path: Path) -> bool:
+    """Whether ``path`` has the name of a video file and is no folder; it need not exist."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
 def list_videos(folder: Path) -> list[FrameFolder]:
     """Videos of ``folder``, one for each subfolder, in natural order; their frames too.
 
@@ -152,7 +157,7 @@ def read_videos(root: Path, train: bool = True, test: bool = True) -> VideoLayou
     Raises:
         UserError: see :func:`list_videos` and :func:`read_labels`; a single file where training videos are needed.
     """
-    if root.suffix.lower() in VIDEO_SUFFIXES and not root.is_dir():
+    if is_video_file(root):
         if train:
             raise UserError(f"{root}: is one video; a folder with training/frames/ was expected to train on")
         return VideoLayout(test=[VideoFile(root.stem, root)])
