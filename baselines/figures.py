@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from baselines.summary import Runs
-from mnad.metrics import tpr_at
-from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.scoring.metrics import tpr_at
 
 GRID = np.linspace(0, 1, 501)  # false positive rates at which the curves of the seeds are averaged
 LINES = tuple(product(("-", "--", ":"), (PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[7])))

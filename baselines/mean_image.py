@@ -3,17 +3,16 @@
 The honest control of the table: what a learnt reconstruction adds is its distance from this row.
 """
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from baselines.reconstruction import Reconstruction
 from mnad.data.images import Images
-from mnad.model import Output
+from mnad.data.source import batches
+from mnad.model.network import Network, Output
 
 
-class Constant(nn.Module):
+class Constant(Network):
     """Answers every input with ``image`` (3 x H x W in [-1, 1])."""
 
     def __init__(self, image: Tensor) -> None:
@@ -28,10 +27,9 @@ class Constant(nn.Module):
 class MeanImage(Reconstruction):
     """Mean training image as the reconstruction of everything."""
 
-    def build(self, normal: Images, validation: Images) -> nn.Module:
+    def build(self, normal: Images, validation: Images) -> Network:
         """Average the normal images."""
         total = torch.zeros(3, *normal.size, dtype=torch.float64)
-        for start in tqdm(range(0, len(normal), 256), "mean image", leave=False):
-            x, _ = normal.inputs(np.arange(start, min(start + 256, len(normal))))
+        for x, _ in batches(normal, 256, name="mean image"):
             total += x.double().sum(dim=0)
         return Constant((total / len(normal)).float())

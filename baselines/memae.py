@@ -4,12 +4,14 @@ Against MNAD: the items are trained parameters, the decoder gets the read withou
 weights are cut to zero, and an entropy loss makes the addressing sparse.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mnad.blocks import Decoder, Encoder
-from mnad.model import Output, check_input
+from mnad.model.blocks import Decoder, Encoder
+from mnad.model.network import Network, Output
 
 TINY = 1e-12
 
@@ -21,7 +23,7 @@ def hard_shrink(weights: Tensor, threshold: float) -> Tensor:
     return F.normalize(shrunk, p=1, dim=-1, eps=TINY)
 
 
-class MemAE(nn.Module):
+class MemAE(Network):
     """Encode, address, read, decode.
 
     Args:
@@ -29,6 +31,8 @@ class MemAE(nn.Module):
         item_dim: channels of queries and items.
         memae_items: N, number of memory items.
     """
+
+    loss_weights: ClassVar[dict[str, float | None]] = {"entropy": 0.0002}  # the paper's
 
     def __init__(self, width: int = 64, item_dim: int = 512, memae_items: int = 500) -> None:
         super().__init__()
@@ -44,9 +48,9 @@ class MemAE(nn.Module):
         return hard_shrink(torch.softmax(similarity, dim=1), self.threshold)
 
     def forward(self, x: Tensor) -> Output:
-        """B x 3 x H x W in [-1, 1] -> :class:`mnad.model.Output` with the extra loss ``entropy`` (eq. 9, mean over
-        the K queries)."""
-        check_input(x, 3)
+        """B x 3 x H x W in [-1, 1] -> :class:`mnad.model.network.Output` with the extra loss ``entropy``
+        (eq. 9, mean over the K queries)."""
+        self.check_input(x)
         features, skips = self.encoder(x)
         queries = features.float().permute(0, 2, 3, 1)  # B x H' x W' x C
         weights = self.address(queries.flatten(0, 2))

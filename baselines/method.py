@@ -1,16 +1,23 @@
 """The one interface of every detector in the comparison. A new method is one file and one line of the registry.
 
-``fit`` sees normal images only. What a method does with known anomalies and with the test set is nothing: the
-comparison chooses the threshold by the same rule for all (:func:`mnad.threshold.choose_threshold`) and judges.
+``fit`` sees normal images only; the threshold is chosen for every method by the same rule, from validation normals
+and known anomalies, and the test set is judged by the comparison.
 """
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images, split
+from mnad.run import UserError
+from mnad.scoring.threshold import Threshold, choose_thresholds
+
+
+class LeftOut(UserError):
+    """A method that cannot run here for want of an optional package."""
 
 
 class Method(ABC):
@@ -21,12 +28,17 @@ class Method(ABC):
         optim: the training loop, for methods that have one.
         seed: of everything the method draws.
         folder: an existing folder for logs and states of the training.
+
+    Attributes:
+        primary: name of the score that :meth:`score` returns.
+        thresholds: of every score, after :meth:`calibrate`.
     """
 
-    primary: str = "distance"  # name of the score that `score` returns
+    primary: str = "distance"
 
     def __init__(self, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> None:
         self.config, self.optim, self.seed, self.folder = config, optim, seed, folder
+        self.thresholds: dict[str, Threshold] = {}
 
     @abstractmethod
     def fit(self, normal: Images, validation: Images | None = None) -> None:
@@ -42,9 +54,26 @@ class Method(ABC):
     def score(self, images: Images) -> np.ndarray:
         """N images -> N float64, higher is more anomalous."""
 
-    def scores(self, images: Images) -> dict[str, np.ndarray]:
+    def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
         """Every score of the method by name, N float64 each; one unless a method offers more."""
         return {self.primary: self.score(images)}
+
+    def calibrate(
+        self, validation: Images, known: Images | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Choose the thresholds; returns the scores of the validation normals and of the known anomalies by name.
+
+        Raises:
+            UserError: scores that are not finite.
+        """
+        normal = self.score_all(validation, "validation normals")
+        anomalous = self.score_all(known, "known anomalies") if known is not None else {}
+        for role, found in (("validation", normal), ("known", anomalous)):
+            for name, values in found.items():
+                if not np.isfinite(values).all():
+                    raise UserError(f"score {name!r}: not finite for {(~np.isfinite(values)).sum()} {role} images")
+        self.thresholds = choose_thresholds(self.config, normal, anomalous)
+        return normal, anomalous
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray | None:
         """N x H x W x 3 uint8 -> N x H x W float32, higher is more anomalous; None where a method has no map."""
@@ -52,7 +81,7 @@ class Method(ABC):
 
     @property
     def parameters(self) -> int:
-        """How many numbers the fitted method keeps: weights, statistics, stored examples."""
+        """How many numbers the fitted method keeps: weights, statistics, stored examples; 0 where it says none."""
         return 0
 
     def with_validation(self, normal: Images, validation: Images | None) -> tuple[Images, Images]:

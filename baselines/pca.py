@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from baselines.reconstruction import Reconstruction
 from mnad.data.images import Images
-from mnad.model import Output
+from mnad.model.network import Network, Output
 
 COMPONENTS = 32
 MAX_IMAGES = 10_000  # what the decomposition sees; a random choice of a larger training set
 
 
-class Linear(nn.Module):
+class Linear(Network):
     """x -> mean + components^T components (x - mean).
 
     Args:
@@ -36,7 +36,7 @@ class Linear(nn.Module):
 class PCAReconstruction(Reconstruction):
     """scikit-learn's PCA with at most ``COMPONENTS`` components."""
 
-    def build(self, normal: Images, validation: Images) -> nn.Module:
+    def build(self, normal: Images, validation: Images) -> Network:
         """Fit the components to the pixels of the normal images."""
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.permutation(len(normal))[:MAX_IMAGES])

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-from tqdm import tqdm
 
 from baselines.method import Method
 from mnad.data.images import Images, resize
+from mnad.data.source import index_batches
 
 MAX_SIDE = 48  # longer sides are shrunk, since the search is linear in the number of pixels
 MAX_IMAGES = 20_000  # stored; a random choice of a larger training set
@@ -34,8 +34,8 @@ class PixelNeighbours(Method):
     def score(self, images: Images) -> np.ndarray:
         """Distance of each image to its neighbour, N float64."""
         parts = []
-        for start in tqdm(range(0, len(images), 256), "pixel neighbours", disable=len(images) < 1000, leave=False):
-            pixels = self.pixels(images, np.arange(start, min(start + 256, len(images))))
+        for indices in index_batches(len(images), 256, "pixel neighbours"):
+            pixels = self.pixels(images, indices)
             parts.append(self.index.kneighbors(pixels)[0][:, 0].astype(np.float64) ** 2 / pixels.shape[1])
         return np.concatenate(parts)
 

@@ -1,6 +1,6 @@
 """Methods that rebuild an image and score the difference: every trained model, PCA and the mean image.
 
-All of them share the scores of :mod:`mnad.scores`, so the table separates what the model contributes from what
+All of them share the scores of :mod:`mnad.scoring`, so the table separates what the model contributes from what
 the score contributes: ``psnr`` is the plain one, the others are those of the configuration.
 """
 
@@ -8,15 +8,16 @@ from abc import abstractmethod
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from baselines.method import Method
-from mnad.build import build_model
-from mnad.config import DetectorConfig
+from mnad.config import ScoreConfig, TermConfig
 from mnad.data.images import Images
 from mnad.detector import Detector
-from mnad.scores import ScoreConfig, TermConfig
-from mnad.training import train
+from mnad.model.build import build_model
+from mnad.model.network import Network
+from mnad.scoring.scores import build_term
+from mnad.training.loop import train
 
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
 
@@ -25,39 +26,44 @@ def offered_scores(scores: dict[str, ScoreConfig], has_memory: bool) -> dict[str
     """The plain score and those of ``scores`` all of whose terms the model has.
 
     Raises:
-        UserError: see :meth:`mnad.scores.TermConfig.build`.
+        UserError: see :func:`mnad.scoring.scores.build_term`.
     """
     plain = ScoreConfig([TermConfig(PLAIN)])
     fitting = {
         name: score
         for name, score in scores.items()
-        if has_memory or not any(term.build().needs_memory for term in score.terms)
+        if has_memory or not any(build_term(term).needs_memory for term in score.terms)
     }
     return {PLAIN: plain, **fitting}
 
 
 class Reconstruction(Method):
-    """A module that maps B x 3 x H x W in [-1, 1] to :class:`mnad.model.Output`, inside a detector."""
+    """A network inside a detector."""
 
     detector: Detector
 
     @abstractmethod
-    def build(self, normal: Images, validation: Images) -> nn.Module:
-        """The fitted module."""
+    def build(self, normal: Images, validation: Images) -> Network:
+        """The fitted network."""
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
-        """Build the module; take the statistics of the scores from the validation normals."""
+        """Build the network; take the statistics of the scores from the validation normals."""
         normal, validation = self.with_validation(normal, validation)
         model = self.build(normal, validation)
-        scores = offered_scores(self.config.scores, hasattr(model, "memory"))
+        scores = offered_scores(self.config.scores, model.memory is not None)
         self.primary = self.config.primary if self.config.primary in scores else PLAIN
-        config = DetectorConfig(self.config.model, self.config.images, scores, self.primary, self.config.threshold)
-        self.detector = Detector(config, model).to(self.optim.device)
+        self.config = self.config.detector(scores=scores, primary=self.primary)
+        self.detector = Detector(self.config, model).to(self.optim.device)
         self.detector.calibrate(validation, None)
 
-    def scores(self, images: Images) -> dict[str, np.ndarray]:
+    @property
+    def model(self) -> Network:
+        """The fitted network."""
+        return self.detector.model
+
+    def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
         """The plain score and those of the configuration that the model has all terms of, N float64 each."""
-        return self.detector.combine(self.detector.raw_terms(images))
+        return self.detector.score_all(images, name, counts)
 
     def score(self, images: Images) -> np.ndarray:
         """The primary score, N float64."""
@@ -69,15 +75,15 @@ class Reconstruction(Method):
 
     @property
     def parameters(self) -> int:
-        """Weights, buffers and memory items of the module."""
+        """Weights, buffers and memory items of the network."""
         state = self.detector.model.state_dict().values()
         return sum(value.numel() for value in state if value.is_floating_point())
 
 
 class Trained(Reconstruction):
-    """A model of :data:`mnad.build.MODELS`, named by ``config.model.name``, in the one training loop."""
+    """A model of :data:`mnad.model.build.MODELS`, named by ``config.model.name``, in the one training loop."""
 
-    def build(self, normal: Images, validation: Images) -> nn.Module:
+    def build(self, normal: Images, validation: Images) -> Network:
         """Train it; the run's state and log go to the folder of the method."""
         torch.manual_seed(self.seed)
         model = build_model(self.config.model)

@@ -1,27 +1,31 @@
-"""Methods of the comparison by name. They are named, not imported, until one is asked for."""
+"""Methods of the comparison by name."""
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.mean_image import MeanImage
 from baselines.method import Method
+from baselines.padim import PaDiM
+from baselines.patchcore import PatchCore
+from baselines.pca import PCAReconstruction
+from baselines.pixel_knn import PixelNeighbours
 from baselines.reconstruction import Trained
-from mnad.build import MODELS
 from mnad.config import DetectorConfig, OptimConfig
-from mnad.errors import UserError
+from mnad.model.build import MODELS
+from mnad.run import UserError
 
-METHODS = {
-    "mean_image": "baselines.mean_image:MeanImage",
-    "pca": "baselines.pca:PCAReconstruction",
-    "pixel_knn": "baselines.pixel_knn:PixelNeighbours",
-    "padim": "baselines.padim:PaDiM",
-    "patchcore": "baselines.patchcore:PatchCore",
+METHODS: dict[str, type[Method]] = {
+    "mean_image": MeanImage,
+    "pca": PCAReconstruction,
+    "pixel_knn": PixelNeighbours,
+    "padim": PaDiM,
+    "patchcore": PatchCore,
 }
-ALL = (*MODELS, *METHODS)
 
 
-class LeftOut(UserError):
-    """A method that cannot run here for want of an optional package."""
+def all_methods() -> list[str]:
+    """Names of the trained models and of the other methods, in the order of the table."""
+    return [*MODELS, *METHODS]
 
 
 def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> Method:
@@ -31,9 +35,7 @@ def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: in
         UserError: unknown name.
         LeftOut: a package that the method needs is not installed.
     """
-    if name in MODELS:
-        return Trained(replace(config, model=replace(config.model, name=name)), optim, seed, folder)
-    if name not in METHODS:
-        raise UserError(f"methods: {name!r}; some of {', '.join(ALL)} were expected")
-    module, class_name = METHODS[name].split(":")
-    return getattr(importlib.import_module(module), class_name)(config, optim, seed, folder)
+    method = METHODS.get(name, Trained if name in MODELS else None)
+    if method is None:
+        raise UserError(f"methods: {name!r}; some of {', '.join(all_methods())} were expected")
+    return method(config.detector(model=replace(config.model, name=name)), optim, seed, folder)

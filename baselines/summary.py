@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.compare import FAILED, RESULT, SCORES, CompareConfig, judge_scores
-from mnad.bootstrap import auroc_resamples, interval, resampled_counts
+from baselines.compare import FAILED, RESULT, SCORES, rejudge
+from baselines.config import CompareConfig
+from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 
 REFERENCE = "mnad"  # the method that the others are compared with
 # Columns of the judged scores, and what a run measures once for all its scores.
@@ -37,7 +38,7 @@ def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
                 with np.load(folder / SCORES) as stored:
                     runs.arrays.append(dict(stored))
                 result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-                runs.results.append(result | {"scores": judge_scores(config, runs.arrays[-1])})
+                runs.results.append(result | {"scores": rejudge(config, runs.arrays[-1])})
             elif (folder / FAILED).is_file():
                 runs.failures.append(json.loads((folder / FAILED).read_text(encoding="utf-8")))
     return found

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.compare import FREE, CompareConfig, check_config, run_comparison
+from baselines.compare import FREE, check_config, run_comparison
+from baselines.config import CompareConfig
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, REFERENCE, collect, summarise
 from mnad.data.images import split
 from mnad.data.mvtec import categories
-from mnad.errors import UserError
-from mnad.files import open_run_folder, write_csv, write_json, write_text
-from mnad.settings import check_same_run, plain
+from mnad.run import UserError
+from mnad.run.files import open_run_folder, write_csv, write_json, write_text
+from mnad.run.settings import check_same_run, plain
 
 # (column of the summary, heading, decimals)
 QUALITY_COLUMNS = (
@@ -82,7 +83,7 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     ]
     rule = config.threshold.rule
     if counts["known"] == 0 or rule == "normal_quantile":
-        reason = "there are no known ones" if counts["known"] == 0 else "so says the rule"
+        reason = "there are no known ones" if counts["known"] == 0 else f"rule {rule}"
         lines.append(
             f"THRESHOLD CHOSEN WITHOUT ANY ANOMALY ({reason}): the {config.threshold.normal_quantile:.2%} quantile of "
             "the validation normals."

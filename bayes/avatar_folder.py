@@ -1,18 +1,16 @@
 """From a folder of avatars to a fitted generator: which avatars, at which size, sharing which choices."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import pandas as pd
 
 from bayes.avatars import load_attributes, load_avatars
+from bayes.notation import Share
 from bayes.pixel_generator import PixelGenerator
 from bayes.pixel_mixture import PixelMixture
 from bayes.regions import attribute_regions
 from bayes.validation import check_style
-from mnad.errors import UserError
-
-Share = Literal["channel", "pixel", "block", "part"]
+from mnad.run import UserError
 
 
 def fit_folder(

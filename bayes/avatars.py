@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayes.validation import check_style
-from mnad.errors import UserError
-from mnad.files import read_table, write_bytes
+from mnad.run import UserError
+from mnad.run.files import read_table, write_bytes
 
 ATTRIBUTES_FILE = "avatars.csv"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mnad.errors import UserError
+from mnad.run import UserError
 
 if TYPE_CHECKING:
     from dicebear import Style  # of an extra

@@ -1,6 +1,10 @@
 """Probabilities that no float holds, written from their logarithm."""
 
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from typing import Literal
+
+# What chooses its avatar: each channel of each pixel, each pixel, each block, each part (hair, glasses, clothes).
+Share = Literal["channel", "pixel", "block", "part"]
 
 
 def scientific(log_probability: float, digits: int = 3) -> str:

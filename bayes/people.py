@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayes.style_generator import check_counts
 from bayes.validation import make_rng
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 def make_people(

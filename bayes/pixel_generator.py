@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from bayes.image_sampler import ImageSampler
 from bayes.style_generator import RandomState
 from bayes.validation import check_alpha, check_images, check_n, check_weights
-from mnad.errors import UserError
+from mnad.run import UserError
 
 LEVELS = 256
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from bayes.image_sampler import ImageSampler
 from bayes.pixel_generator import PixelGenerator
 from bayes.style_generator import RandomState
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 class PixelMixture(ImageSampler, BaseEstimator):

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from bayes.validation import check_alpha, check_n, check_style, make_rng
-from mnad.errors import UserError
+from mnad.run import UserError
 
 Style = dict[str, str]
 RandomState = int | np.random.Generator | None

@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 def check_alpha(alpha: float) -> float:

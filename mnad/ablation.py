@@ -1,6 +1,5 @@
 """Tables over seeds: run configurations, collect their metrics, give mean and standard deviation."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +8,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from mnad.config import TrainConfig
-from mnad.errors import UserError
+from mnad.evaluation.judge import TEST
+from mnad.evaluation.result import read_evaluations
 from mnad.experiment import run_experiment
-from mnad.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.run import UserError
 
 METRICS = ("auroc", "tpr", "tnr")
 
@@ -22,7 +23,8 @@ def run_seeds(configs: dict[str, TrainConfig], seeds: Sequence[int], out: Path) 
     A finished run is scored anew, a half-finished one goes on, so the table can be interrupted and asked for again.
 
     Returns:
-        One row for each (config, model, score, seed) with ``auroc, tpr, tnr``.
+        One row for each (config, model, score, seed) with ``auroc, tpr, tnr``; of videos the model says which
+        evaluation, and ``auroc`` is the paper's frame-level AUC.
     """
     rows = []
     for name, config in configs.items():
@@ -30,12 +32,13 @@ def run_seeds(configs: dict[str, TrainConfig], seeds: Sequence[int], out: Path) 
             folder = out / name / f"seed{seed}"
             run_experiment(replace(config, seed=seed, out=folder, resume=True, overwrite=False))
             for model in dict.fromkeys((config.model.name, *config.compare)):
-                path = (folder if model == config.model.name else folder / model) / "metrics.json"
-                metrics = json.loads(path.read_text(encoding="utf-8"))["test"]
-                rows += [
-                    {"config": name, "model": model, "score": score, "seed": seed, **{m: r[m] for m in METRICS}}
-                    for score, r in metrics.items()
-                ]
+                place = folder if model == config.model.name else folder / model
+                for test, result in read_evaluations(place).items():
+                    row = {"config": name, "model": model if test == TEST else f"{model}, {test}"}
+                    rows += [
+                        row | {"score": score, "seed": seed, **{m: metrics[m] for m in METRICS}}
+                        for score, metrics in result["scores"].items()
+                    ]
     return pd.DataFrame(rows)
 
 

@@ -1,31 +1,29 @@
 """A trained detector: model, fitted scores and thresholds, in one safetensors file without any pickle."""
 
-import json
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
-from tqdm import tqdm
+from torch import Tensor, nn
 
-from mnad.build import build_model
 from mnad.config import DetectorConfig
+from mnad.config.old_keys import modernise
+from mnad.data.clips import as_source, check_frames
 from mnad.data.images import to_input
-from mnad.data.source import Source
-from mnad.errors import UserError
-from mnad.files import atomic_path
-from mnad.model import STRIDE, Output
-from mnad.provenance import provenance
-from mnad.scores import Score
-from mnad.threshold import Threshold, choose_threshold
-from mnad.training import choose_device
+from mnad.data.source import Source, batches
+from mnad.model.build import MODELS, build_model, choose_device, config_class
+from mnad.model.network import Network, Output
+from mnad.run import UserError
+from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
+from mnad.run.provenance import provenance
+from mnad.scoring.scores import Score
+from mnad.scoring.threshold import Threshold, choose_thresholds
 
-FORMAT = "mnad-detector-1"
+Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
 
 
 class Detector:
@@ -39,26 +37,25 @@ class Detector:
         record: provenance of the training, read from or written to the checkpoint.
     """
 
-    def __init__(self, config: DetectorConfig, model: nn.Module | None = None) -> None:
-        """Raises ``UserError`` for a bad configuration."""
-        for key in ("height", "width"):
-            value = getattr(config.images, key)
-            if value < STRIDE or value % STRIDE:
-                raise UserError(f"images.{key}: {value}; a positive multiple of {STRIDE} was expected")
+    def __init__(self, config: DetectorConfig, model: Network | None = None) -> None:
+        """Raises ``UserError`` for a bad configuration, or a ``model`` that is not the one it describes."""
         for name in config.scores:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise UserError(f"scores: {name!r}; a name of letters, digits, _ and - was expected")
             if hasattr(nn.ModuleDict(), name):  # such as type, keys or train
                 raise UserError(f"scores: {name!r} is a word of PyTorch's modules; another name was expected")
-        if config.primary not in config.scores:
-            raise UserError(f"primary: {config.primary!r}; one of {', '.join(config.scores)} was expected")
         self.config = config
-        self.model = (model if model is not None else build_model(config.model)).eval()
-        has_memory = hasattr(self.model, "memory")
+        self.model = (build_model(config.model) if model is None else model).eval()
+        if model is not None and config.model.name in MODELS:
+            self._check_model()
+        has_memory = self.model.memory is not None
         scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
-            raise UserError(f"primary: {config.primary!r} needs a memory, which model {config.model.name} has not")
+            raise UserError(
+                f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; a score of "
+                "other terms was expected"
+            )
         blank = torch.zeros(1, 3, *config.images.size)
         for score in self.scores.values():  # options that only an image of this size can refuse
             for term in score.terms:
@@ -66,6 +63,19 @@ class Detector:
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
         self.record: dict[str, object] = {}
+
+    def _check_model(self) -> None:
+        """Raise ``UserError`` unless ``config`` builds a model like the one that was given."""
+        with torch.device("meta"):
+            expected = build_model(self.config.model)
+        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, self.model))
+        different = [name for name in shapes | found if shapes.get(name) != found.get(name)]
+        if type(self.model) is not type(expected) or different:
+            first = f": {different[0]} is {found.get(different[0])}" if different else ""
+            raise UserError(
+                f"model: {type(self.model).__name__} does not fit its configuration{first}; "
+                f"{shapes.get(different[0]) if different else type(expected).__name__} was expected"
+            )
 
     @property
     def primary(self) -> str:
@@ -77,6 +87,15 @@ class Detector:
         """Where the model is."""
         return next(self.model.parameters()).device
 
+    @property
+    def parameters(self) -> int:
+        """Trained weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def label(self, score: str) -> str:
+        """``score``, and which terms are left of it where the model has not all."""
+        return self.scores[score].label(score)
+
     def to(self, device: str) -> "Detector":
         """Move model and scores; ``auto`` is CUDA where there is one."""
         target = choose_device(device)
@@ -84,106 +103,139 @@ class Detector:
         self.scores.to(target)
         return self
 
+    def source(self, images: Images, name: str = "images") -> Source:
+        """``images`` (files, arrays, or a source already) as what the model reads."""
+        return as_source(images, self.config.images, self.config.model.variant, name)
+
     @torch.inference_mode()
-    def raw_terms(self, source: Source, name: str = "images", batch_size: int = 64) -> dict[str, np.ndarray]:
-        """Raw terms of every image: score name -> N x T float64. One batch at a time is in memory."""
+    def raw_terms(
+        self, images: Images, name: str = "images", batch_size: int = 64, counts: Tensor | None = None
+    ) -> dict[str, np.ndarray]:
+        """Raw terms of every image: score name -> N x T float64. One batch at a time is in memory.
+
+        Args:
+            counts: M numbers to which is added how many queries have each item as their nearest.
+        """
         self.model.eval()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
-        starts = range(0, len(source), batch_size)
-        for start in tqdm(starts, f"score {name}", disable=len(source) < 1000, leave=False):
-            x, target = source.inputs(np.arange(start, min(start + batch_size, len(source))))
-            target = target.to(self.device)
-            out = self.model(x.to(self.device))
+        for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
+            out = self.model(x)
             for key, score in self.scores.items():
                 parts[key].append(score.raw(target, out).cpu().numpy())
-        return {key: np.concatenate(values) for key, values in parts.items()}
+            if counts is not None:
+                counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
+        empty = {key: [np.zeros((0, len(score.names)))] for key, score in self.scores.items()}
+        return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 
     def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw terms (N x T) -> scores (N), by score name."""
         with torch.inference_mode():
             return {key: self.scores[key](torch.from_numpy(v).to(self.device)).cpu().numpy() for key, v in raw.items()}
 
-    def calibrate(self, validation: Source, known: Source | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Fit the scores on validation normals and choose the thresholds with the known spills.
+    def calibrate(
+        self, validation: Images, known: Images | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Fit the scores on validation normals and choose the thresholds with the known anomalies.
 
         Args:
             validation: N normals that were not trained on, at least one.
-            known: K spills; none leave a rule that needs no spills, see :func:`mnad.threshold.choose_threshold`.
+            known: K anomalies; none leave a rule that needs none, see :func:`mnad.scoring.threshold.choose_threshold`.
 
         Returns:
-            score name -> (N scores of the validation normals, K scores of the known spills), float64.
+            score name -> N scores of the validation normals, and -> K scores of the known anomalies; float64.
 
         Raises:
-            UserError: see :func:`mnad.threshold.choose_threshold`.
+            UserError: see :func:`mnad.scoring.threshold.choose_threshold`.
         """
         normal_raw = self.raw_terms(validation, "validation normals")
-        known_raw = self.raw_terms(known, "known spills") if known is not None and len(known) else None
+        known_raw = self.raw_terms(known, "known anomalies") if known is not None and len(known) else {}
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
-        normal = self.combine(normal_raw)
-        spill = self.combine(known_raw) if known_raw else {key: np.zeros(0) for key in self.scores}
-        rules = {key: self.config.scores[key].threshold or self.config.threshold for key in self.scores}
-        self.thresholds = {key: choose_threshold(rules[key], normal[key], spill[key]) for key in self.scores}
-        return {key: (normal[key], spill[key]) for key in self.scores}
+        normal, anomalous = self.combine(normal_raw), self.combine(known_raw)
+        self.thresholds = choose_thresholds(self.config, normal, anomalous)
+        return normal, anomalous
 
-    def score(self, source: Source, name: str | None = None) -> np.ndarray:
-        """Scores of every image, N float64, higher is more anomalous; ``name`` None is the primary score."""
-        return self.combine(self.raw_terms(source))[name or self.primary]
+    def check_calibrated(self) -> None:
+        """Raises ``UserError`` for a detector without thresholds, whose scores have no scale."""
+        if not self.thresholds:
+            raise UserError("checkpoint: has no threshold; one that was calibrated by training was expected")
+
+    def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
+        """Every score of every image by name, N float64 each; higher is more anomalous. ``counts``: :meth:`raw_terms`.
+
+        Raises:
+            UserError: the detector is not calibrated.
+        """
+        self.check_calibrated()
+        return self.combine(self.raw_terms(images, name, counts=counts))
+
+    def score(self, images: Images, name: str | None = None) -> np.ndarray:
+        """One score of every image, N float64, higher is more anomalous; ``name`` None is the primary score.
+
+        Raises:
+            UserError: the detector is not calibrated, or has no such score.
+        """
+        if name is not None and name not in self.scores:
+            raise UserError(f"score: {name!r}; one of {', '.join(self.scores)} was expected")
+        return self.score_all(images)[name or self.primary]
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
-        """Forward pass of N x H x W x 3 uint8 images of the configured size."""
+        """Forward pass of N x H x W x 3 uint8 images of the configured size.
+
+        Raises:
+            UserError: another size or type.
+        """
+        check_frames(images, self.config.images.size)
         self.model.eval()
         return self.model(to_input(images).to(self.device))
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32."""
+        """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32.
+
+        Raises:
+            UserError: another size than the configured one, or another type than uint8.
+        """
         error = (self.outputs(images).output - to_input(images).to(self.device)) / 2
         return error.square().mean(dim=1).cpu().numpy()
 
-    def save(self, path: Path) -> None:
-        """Write weights, items, score statistics, thresholds and configuration to one file, atomically."""
+    def save(self, path: Path | str) -> None:
+        """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
+
+        Raises:
+            UserError: a model that no name of a configuration stands for, or a file that cannot be written.
+        """
+        if self.config.model.name not in MODELS:
+            raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; a registered model was expected")
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
         self.record = self.record or provenance()
-        metadata = {
-            "format": FORMAT,
-            "config": json.dumps({k: v for k, v in asdict(self.config).items() if k in DetectorConfig.__annotations__}),
-            "thresholds": json.dumps({k: asdict(t) for k, t in self.thresholds.items()}),
-            "record": json.dumps(self.record),
+        texts = {
+            "config": asdict(self.config.detector()),
+            "thresholds": {k: asdict(t) for k, t in self.thresholds.items()},
+            "record": self.record,
         }
-        with atomic_path(path) as temporary:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        write_checkpoint(Path(path), tensors, texts)
 
     @classmethod
-    def load(cls, path: Path) -> "Detector":
-        """Read what :meth:`save` wrote; ``path`` is the file or its run folder.
+    def load(cls, path: Path | str) -> "Detector":
+        """Read what :meth:`save` wrote; ``path`` is the file, its run folder, or the name of a shipped one (``wells``).
 
         Raises:
-            UserError: missing, truncated, of another program or of another architecture.
+            UserError: missing, truncated, damaged, of another program or of another architecture.
         """
-        if path.is_dir():
-            path = path / "model.safetensors"
-        if not path.is_file():
-            raise UserError(f"{path}: missing; a checkpoint (model.safetensors) was expected")
+        path = find_checkpoint(path)
+        tensors, texts = read_checkpoint(path)
         try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError) as error:
-            raise UserError(
-                f"{path}: is truncated or no safetensors file ({error}); a checkpoint was expected"
-            ) from error
-        if metadata.get("format") != FORMAT:
-            raise UserError(f"{path}: format {metadata.get('format')!r}; {FORMAT!r} was expected")
-        try:
-            detector = cls(config_from_json(metadata["config"]))
-            thresholds = json.loads(metadata["thresholds"])
-            detector.thresholds = {key: Threshold(**value) for key, value in thresholds.items()}
-            detector.record = json.loads(metadata["record"])
+            detector = cls(config_from_json(texts["config"]))
+            detector.thresholds = {key: Threshold(**value) for key, value in modernise(texts["thresholds"]).items()}
+            detector.record = dict(texts["record"])
             for part, module in (("model.", detector.model), ("scores.", detector.scores)):
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            for name, threshold in detector.thresholds.items():
+                if not math.isfinite(threshold.value):
+                    raise ValueError(f"threshold of {name} is {threshold.value}")
+        except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"{path}: is of another architecture ({reason}); a fitting checkpoint was expected"
@@ -192,16 +244,23 @@ class Detector:
         return detector
 
 
-def config_from_json(text: str) -> DetectorConfig:
-    """Read a configuration back, checked like one from the command line.
+def config_from_json(stored: dict) -> DetectorConfig:
+    """The configuration of a checkpoint, checked like one from the command line.
 
     Raises:
-        ValueError: keys or types that ``DetectorConfig`` has not.
+        ValueError: keys or types that ``DetectorConfig`` does not have.
     """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    stored = modernise(stored)
+    model = config_class(stored["model"]["name"])
+    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-24 it stood in every model
+        stored["model"].pop("memae_items", None)
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(DetectorConfig)
+    parser.add_class_arguments(DetectorConfig, skip={"model"})
+    parser.add_class_arguments(model, "model")
     try:
-        parsed = parser.parse_object(json.loads(text))
+        parsed = parser.parse_object(stored)
     except ArgumentError as error:
         raise ValueError(str(error)) from error
     return DetectorConfig(**parser.instantiate(parsed).as_dict())

@@ -1,52 +1,112 @@
-"""One run on photographs (or, by :mod:`mnad.video_experiment`, on videos): train each model, calibrate, judge, and
-leave a folder that tells how."""
+"""One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mnad.config import TrainConfig
-from mnad.data.checks import check_layout
-from mnad.data.images import Images, split
-from mnad.data.layout import Layout, check_data_given, check_photographs, is_video, read_layout
-from mnad.data.split_file import write_split
-from mnad.data.synthetic import SYNTHETIC, draw_wells
-from mnad.evaluation import evaluate
-from mnad.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
-from mnad.fitting import check_models, fit_detector
-from mnad.provenance import run_record
-from mnad.report import plot_histogram, plot_losses, results_table
-from mnad.settings import check_same_run, plain
-from mnad.video_experiment import run_video_experiment
+from mnad.data.dataset import Photographs, Videos, open_dataset
+from mnad.data.source import Source
+from mnad.detector import Detector
+from mnad.evaluation.judge import TEST, evaluate
+from mnad.evaluation.result import Evaluation
+from mnad.model.build import choose_device
+from mnad.report.plots import plot_curves, plot_histogram, plot_losses
+from mnad.report.tables import health_line, results_table
+from mnad.run.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.run.provenance import run_record
+from mnad.run.settings import check_same_run, plain
+from mnad.training.loop import loss_weights, train
+
+SCHEMA = 2  # of metrics.json
+
+Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
 
 
-def train_one(
-    config: TrainConfig, layout: Layout, sets: dict[str, Images], folder: Path, test: Images, record: dict[str, object]
-) -> dict:
-    """Train, calibrate and judge one model into ``folder``; returns its metrics by score, for the table."""
-    detector, calibration = fit_detector(config, sets, folder, record)
-    result = evaluate(detector, layout, test)
-    for name, (normal, spill) in calibration.items():
-        plot_histogram(folder / f"histogram_{name}.png", normal, spill, detector.thresholds[name], name)
+def check_models(config: TrainConfig) -> None:
+    """Build every model of the run once, to see what can be wrong before anything is written.
+
+    Raises:
+        UserError: see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
+            :func:`mnad.training.loop.loss_weights`.
+    """
+    choose_device(config.optim.device)
+    for name in dict.fromkeys((config.model.name, *config.compare)):
+        detector = Detector(config.detector(model=replace(config.model, name=name)))
+        loss_weights(detector.model, config.optim)
+
+
+def fit_detector(
+    config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
+) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Train one model on ``sources`` (``train``, ``validation``, perhaps ``known``), calibrate it, save it to
+    ``folder`` with the run's ``record``.
+
+    Returns:
+        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
+    """
+    torch.manual_seed(config.seed)
+    detector = Detector(config.detector())
+    folder.mkdir(exist_ok=True)
+    train(detector.model, sources["train"], sources["validation"], config.optim, config.seed, folder, config.resume)
+    detector.to(config.optim.device)
+    calibration = detector.calibrate(sources["validation"], sources.get("known"))
+    detector.record = record
+    detector.save(folder / "model.safetensors")
+    return detector, calibration
+
+
+def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluation]) -> Rows:
+    """Rows of :func:`mnad.report.tables.results_table`; of videos the model's name says which evaluation."""
+    return {
+        (model if name == TEST else f"{model}, {name}", detector.label(score)): {**metrics, "pixels": result.pixels}
+        for name, result in evaluations.items()
+        for score, metrics in result.scores.items()
+    }
+
+
+def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:
+    """``metrics.json``, score tables and plots of one trained model in its ``folder``."""
     log = read_log(folder / "log.jsonl")
     plot_losses(folder / "loss.png", log)
-    write_csv(folder / "scores.csv", result.frame)
+    for name, result in evaluations.items():
+        suffix = "" if name == TEST else f"_{name.replace(' ', '_')}"
+        write_csv(folder / f"scores{suffix}.csv", result.table)
+    if TEST not in evaluations:
+        first = next(iter(evaluations.values()))
+        plot_curves(folder / "curves.png", first.table, [f"score_{detector.primary}"])
     write_json(
         folder / "metrics.json",
         {
+            "schema": SCHEMA,
             "primary": detector.primary,
-            "test": result.metrics,
             "thresholds": {name: asdict(threshold) for name, threshold in detector.thresholds.items()},
-            "parameters": sum(p.numel() for p in detector.model.parameters()),
+            "parameters": detector.parameters,
             "train_seconds": float(log["seconds"].sum()),
-            "images_per_second": result.images_per_second,
+            "evaluations": {name: result.record() for name, result in evaluations.items()},
         },
     )
-    return {
-        "metrics": {detector.scores[name].label(name): metrics for name, metrics in result.metrics.items()},
-        "thresholds": detector.thresholds,
-    }
+
+
+def run_model(
+    config: TrainConfig, data: Photographs | Videos, sources: Mapping[str, Source], folder: Path, record: dict
+) -> Rows:
+    """Train, calibrate and judge the model of ``config`` into ``folder``; returns its rows of the table."""
+    detector, (normal, anomalous) = fit_detector(config, sources, folder, record)
+    evaluations = evaluate(detector, data)
+    for name, threshold in detector.thresholds.items():
+        known = anomalous.get(name, np.zeros(0))
+        plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
+    write_results(folder, detector, evaluations)
+    threshold = detector.thresholds[detector.primary]
+    print(f"{config.model.name}: threshold {threshold.value:.4g} of score '{detector.primary}', {threshold.note}")
+    health = next(iter(evaluations.values())).memory
+    if health:
+        print(health_line(health))
+    return table_rows(detector, config.model.name, evaluations)
 
 
 def run_experiment(config: TrainConfig) -> Path:
@@ -58,37 +118,23 @@ def run_experiment(config: TrainConfig) -> Path:
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
     check_models(config)
-    check_data_given(config.data, config.layout, config.layout_options, config.model.variant)
-    if config.data is not None and is_video(config.data, config.layout, config.layout_options):
-        return run_video_experiment(config)
-    check_photographs(config.model.variant)
-    out = check_run_folder(config.out or stamped("wells"), config.overwrite, config.resume)
-    root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    layout = read_layout(root, config.layout, options=config.layout_options)
-    findings = check_layout(layout, config.layout_options.allow_mixed)
-    size, memory = config.images.size, config.images.memory_gb
-    normals = Images(layout.train, size, memory, "train")
-    held_in, held_out = split(len(normals), config.images.validation_fraction, config.seed)
-    sets = {"train": normals.subset(held_in), "validation": normals.subset(held_out)}
-    if layout.known:
-        sets["known"] = Images(layout.known, size, memory, "known spills")
-    test = Images(layout.test, size, memory, "test")
+    data = open_dataset(config, config.images, config.model.variant)
+    kind = "wells" if isinstance(data, Photographs) else "video"
+    out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
+    findings = data.read()
+    sources = data.sources(config.seed)
     folder = open_run_folder(out, config.overwrite, config.resume)
     check_same_run(folder, config)
-    roles = f"{len(held_in)} training, {len(held_out)} validation, {len(layout.known)} known spills, {len(test)} test"
-    print(f"{root}: {roles}")
+    print(f"{data.root}: {data}")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
-    write_split(folder / "split.json", layout, held_out)
-    results = {}
+    write_json(folder / "split.json", data.split_record(config.seed))
+    rows: Rows = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))
-        done = train_one(one, layout, sets, folder if name == config.model.name else folder / name, test, record)
-        results |= {(name, score): metrics for score, metrics in done["metrics"].items()}
-        if name == config.model.name:
-            threshold = done["thresholds"][config.primary]
-            print(f"{name}: threshold {threshold.value:.4g} of score '{config.primary}', {threshold.note}")
-    table = results_table(results)
+        place = folder if name == config.model.name else folder / name
+        rows |= run_model(one, data, sources, place, record)
+    table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
     print(f"\n{table}\n\nrun folder: {folder}")
     return folder

@@ -6,12 +6,10 @@ Finished runs are kept and read again, so an interrupted table goes on where it 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
-from mnad.cli import parse, run
-from mnad.config import TrainConfig
-from mnad.errors import UserError
-from mnad.files import open_run_folder, write_csv, write_json, write_text
-from mnad.settings import plain
+import baselines
+from baselines.config import TrainWithBaselines
+from mnad.run import UserError
+from mnad.run.cli import parse, run
 
 
 @dataclass
@@ -19,7 +17,7 @@ class AblateConfig:
     """What to run.
 
     Args:
-        data: folder of the wells layout; none is the synthetic default.
+        data: folder of photographs or videos; none is the synthetic default.
         configs: training configurations; each is trained once for every seed.
         seeds: how many seeds, counted from 0.
         out: folder of the runs and of the table; one that holds anything else is refused.
@@ -38,11 +36,17 @@ def main(config: AblateConfig) -> None:
         UserError: two configurations whose files have the same name, which names their rows and folders; ``out`` holds
             something else.
     """
+    from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
+    from mnad.run.files import open_run_folder, write_csv, write_json, write_text
+    from mnad.run.settings import plain
+
+    baselines.register()
     stems = [path.stem for path in config.configs]
     if len(set(stems)) < len(stems):
         raise UserError(f"--configs: {', '.join(map(str, config.configs))}; files of different names were expected")
     configs = {
-        path.stem: replace(parse(TrainConfig, ["--config", str(path)]), data=config.data) for path in config.configs
+        path.stem: replace(parse(TrainWithBaselines, ["--config", str(path)]), data=config.data)
+        for path in config.configs
     }
     open_run_folder(config.out, overwrite=False, resume=True, mark="configs")
     write_json(config.out / "config.json", plain(config))

@@ -6,8 +6,16 @@ Numbers only: nothing of a frame is copied. A folder that is not empty needs --o
 then replaced, others stay. scripts/make_figures.py --only ped2 draws the curves.
 """
 
-from mnad.cli import run
-from mnad.video_runs import CollectConfig, collect_runs
+from figures.config import CollectConfig
+from mnad.run.cli import run
+
+
+def main(config: CollectConfig) -> None:
+    """Collect."""
+    from figures.video_runs import collect_runs
+
+    collect_runs(config)
+
 
 if __name__ == "__main__":
-    run(collect_runs, CollectConfig, __doc__)
+    run(main, CollectConfig, __doc__)

@@ -1,11 +1,20 @@
 """Train every detector several times on one dataset and tabulate them: CSV, Markdown, LaTeX, a figure.
 
-Interrupted, the same command goes on where it stopped.
+Interrupted, the same command goes on from where it stopped.
 """
 
-from baselines.compare import CompareConfig
-from baselines.tables import compare_and_tabulate
-from mnad.cli import run
+import baselines
+from baselines.config import CompareConfig
+from mnad.run.cli import run
+
+
+def main(config: CompareConfig) -> None:
+    """Compare and tabulate."""
+    from baselines.tables import compare_and_tabulate
+
+    baselines.register()
+    compare_and_tabulate(config)
+
 
 if __name__ == "__main__":
-    run(compare_and_tabulate, CompareConfig, __doc__)
+    run(main, CompareConfig, __doc__)

@@ -8,13 +8,9 @@ Needs the extra "avatars" (DiceBear and resvg, in the versions of pyproject.toml
 from dataclasses import dataclass
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from tqdm import tqdm
 
-from bayes.avatars import ATTRIBUTES_FILE
-from bayes.drawing import render_png
-from bayes.people import make_people
-from mnad.cli import run
-from mnad.files import output_folder, write_bytes, write_csv
+from mnad.run.cli import run
+from mnad.run.files import output_folder, write_bytes, write_csv
 from styles import styles, styles_count
 
 
@@ -37,6 +33,12 @@ class Config:
 
 def main(config: Config) -> None:
     """Choose the people, draw them, write their attributes."""
+    from tqdm import tqdm
+
+    from bayes.avatars import ATTRIBUTES_FILE
+    from bayes.drawing import render_png
+    from bayes.people import make_people
+
     people = make_people(styles, styles_count, config.seed)
     people.insert(0, "file", [f"avatar_{number:02d}.png" for number in range(1, len(people) + 1)])
     render_png(people.iloc[0], config.width)  # a missing package is an error before anything is written

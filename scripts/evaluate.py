@@ -6,27 +6,50 @@ On videos (a folder with testing/frames/, or one .mp4 or .avi file): frame AUC, 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnad.cli import run
-from mnad.data.layout import is_video, read_layout
-from mnad.data.options import LayoutOptions
-from mnad.data.split_file import check_unseen
-from mnad.detector import Detector
-from mnad.evaluation import evaluate
-from mnad.files import check_replaceable, write_csv, write_json
-from mnad.report import results_table
-from mnad.video_checkpoint import VideoOptions, evaluate_checkpoint
+import baselines
+from mnad.config import DataConfig
+from mnad.run import UserError
+from mnad.run.cli import run
 
 RESULT, TABLE, VIDEO_TABLE = '{\n  "score": ', "file,label,score_", "video,frame,"  # how the files begin
 
 
 @dataclass
-class EvaluateConfig:
+class VideoOptions:
+    """How videos are scored.
+
+    Args:
+        update: change the memory at test time (official); false leaves it as trained.
+        gamma: update only with frames whose regular score E_t is below; none is the official 0.01 (prediction) or
+            0.015 (reconstruction).
+        figure: new file for the anomaly-score curves (.png).
+        maps: frames to write anomaly maps of, each ``VIDEO:FRAME``, counted from 0; ``*.npy`` and a picture.
+        maps_folder: where they go, files there are not replaced; none makes ``runs/<video>-<date>-<time>``.
+    """
+
+    update: bool = True
+    gamma: float | None = None
+    figure: Path | None = None
+    maps: list[str] = field(default_factory=list)
+    maps_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for options that contradict each other or are out of range."""
+        if self.gamma is not None and not self.gamma > 0:
+            raise UserError(f"video.gamma: {self.gamma}; a number above 0 was expected")
+        if self.gamma is not None and not self.update:
+            raise UserError("video.gamma: given with video.update false; one of them was expected")
+        if self.figure is not None and self.figure.suffix != ".png":
+            raise UserError(f"video.figure: {self.figure}; a file ending in .png was expected")
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(DataConfig):
     """What to judge.
 
     Args:
-        checkpoint: run folder or .safetensors file.
+        checkpoint: run folder, .safetensors file, or the name of a shipped detector.
         data: folder with test/imgs and test/test_annotation.txt, folder with testing/frames/, or a video file.
-        layout: how it is laid out; auto looks at its folders.
         layout_options: names and shares of the layouts that need some; a layout that makes its own split needs
             ``description``: the ``split.json`` of the run, and images that the run has seen are refused.
         json: file to write the metrics to; only an earlier result is replaced.
@@ -37,8 +60,6 @@ class EvaluateConfig:
 
     checkpoint: Path
     data: Path
-    layout: str = "auto"
-    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
     json: Path | None = None
     csv: Path | None = None
     device: str = "auto"
@@ -46,30 +67,43 @@ class EvaluateConfig:
 
 
 def main(config: EvaluateConfig) -> None:
-    """Load, score, print, save."""
+    """Load, judge, print, save."""
+    from mnad.data.dataset import Videos, open_dataset
+    from mnad.data.layouts import is_video
+    from mnad.detector import Detector
+    from mnad.evaluation.frames import write_maps
+    from mnad.evaluation.judge import evaluate
+    from mnad.experiment import table_rows
+    from mnad.report.plots import plot_curves
+    from mnad.report.tables import results_table
+    from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
+
+    baselines.register()
     video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
             check_replaceable(path, mark)
     detector = Detector.load(config.checkpoint).to(config.device)
-    if video:
-        evaluate_checkpoint(detector, config.data, config.video, config.json, config.csv)
-        return
-    layout = read_layout(config.data, config.layout, train=False, options=config.layout_options)
-    check_unseen(config.checkpoint, layout)
-    result = evaluate(detector, layout)
-    name = detector.config.model.name
-    labels = {score: detector.scores[score].label(score) for score in result.metrics}
-    print(results_table({(name, labels[score]): metrics for score, metrics in result.metrics.items()}))
-    verdict = detector.thresholds[detector.primary]
-    print(f"\nverdict by score '{detector.primary}': threshold {verdict.value:.4g}, {verdict.note}")
-    print(f"{result.images_per_second:.0f} images per second, decoding included")
+    data = open_dataset(config, detector.config.images, detector.config.model.variant, train=False)
+    csv, figure, folder = config.csv, config.video.figure and free(config.video.figure), stamped(config.data.stem)
+    if isinstance(data, Videos):
+        if data.labels is None:  # no metrics, so the scores are what there is to see
+            csv, figure = csv or folder / "scores.csv", figure or folder / "curves.png"
+        write_maps(detector, data, config.video.maps, config.video.maps_folder or folder)
+    data.check_unseen(config.checkpoint)
+    ((name, result),) = evaluate(detector, data, config.video.update, config.video.gamma).items()
+    if result.scores:
+        print(results_table(table_rows(detector, detector.config.model.name, {name: result})))
+    for line in result.lines(detector.thresholds, detector.primary, data.words):
+        print(line)
     if config.json:
-        verdict_metrics = {"score": detector.primary, **result.metrics[detector.primary]}
-        speed = {"images_per_second": result.images_per_second}
-        write_json(config.json, verdict_metrics | speed | {"scores": result.metrics})
-    if config.csv:
-        write_csv(config.csv, result.frame)
+        write_json(config.json, result.verdict(detector.primary))
+    if csv:
+        write_csv(csv, result.table)
+    if figure:
+        plot_curves(figure, result.table, [f"score_{detector.primary}"])
+    for path in filter(None, (csv, figure)):
+        print(path)
 
 
 if __name__ == "__main__":

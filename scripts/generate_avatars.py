@@ -15,16 +15,11 @@ import json
 from dataclasses import dataclass, field
 from itertools import islice
 
-import pandas as pd
 from jsonargparse.typing import NonNegativeInt
-from tqdm import tqdm
 
-from bayes.avatar_folder import Share, fit_folder
-from bayes.avatars import enlarge, parse_size, save_image
-from bayes.notation import scientific
-from bayes.validation import check_n
-from mnad.cli import run
-from mnad.files import output_folder, stamped, write_csv
+from bayes.notation import Share
+from mnad.run.cli import run
+from mnad.run.files import output_folder, stamped, write_csv
 from styles import styles
 
 
@@ -64,6 +59,14 @@ class Config:
 
 def main(config: Config) -> None:
     """Fit, draw, write, print."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from bayes.avatar_folder import fit_folder
+    from bayes.avatars import enlarge, parse_size, save_image
+    from bayes.notation import scientific
+    from bayes.validation import check_n
+
     check_n(config.n)
     size = parse_size(config.size) if config.size else None
     generator = fit_folder(

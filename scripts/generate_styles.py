@@ -12,13 +12,9 @@ from itertools import count
 from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt
-from tqdm import tqdm
 
-from bayes.drawing import render_png
-from bayes.notation import scientific
-from bayes.style_generator import StyleGenerator
-from mnad.cli import run
-from mnad.files import output_folder, stamped, write_bytes, write_csv
+from mnad.run.cli import run
+from mnad.run.files import output_folder, stamped, write_bytes, write_csv
 from styles import styles, styles_count
 
 
@@ -49,6 +45,12 @@ class Config:
 
 def main(config: Config) -> None:
     """Fit, draw, write, print."""
+    from tqdm import tqdm
+
+    from bayes.drawing import render_png
+    from bayes.notation import scientific
+    from bayes.style_generator import StyleGenerator
+
     generator = StyleGenerator(config.alpha).fit(styles, styles_count)
     table = generator.sample(config.n, config.seed, config.given)
     if config.draw:

@@ -9,9 +9,8 @@ Links need the extra "data" (gdown), which `make env` installs. Nothing of an ex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnad.cli import run
-from mnad.data.fetch import fetch
-from mnad.data.options import LayoutOptions
+from mnad.config import LayoutOptions
+from mnad.run.cli import run
 
 
 @dataclass
@@ -33,6 +32,8 @@ class GetDataConfig:
 
 def main(config: GetDataConfig) -> None:
     """Fetch and say what came."""
+    from mnad.data.fetch import fetch
+
     print(f"{config.out}: {fetch(config.source, config.out, config.layout, config.layout_options)}")
 
 

@@ -12,12 +12,9 @@ paper's score needs none.
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnad.cli import run
-from mnad.config import ImageConfig
-from mnad.errors import UserError
-from mnad.files import free
-from mnad.model import Variant
-from mnad.official_files import official_detector
+from mnad.config import DetectorConfig, ImageConfig, ModelConfig, Variant, mnad_score
+from mnad.run import UserError
+from mnad.run.cli import run
 
 
 @dataclass
@@ -43,14 +40,23 @@ class ImportConfig:
 
 def main(config: ImportConfig) -> None:
     """Read, map the names, write."""
+    from mnad.detector import Detector
+    from mnad.model.official import load_official, read_items, read_state
+    from mnad.run.files import free
+    from mnad.run.provenance import provenance
+
     free(config.out, "another --out")
     if config.out.suffix != ".safetensors":
         raise UserError(f"{config.out}: ends in {config.out.suffix!r}; a file ending in .safetensors was expected")
     images = ImageConfig(height=config.height, width=config.width)
-    detector = official_detector(config.weights, config.items, config.variant, images)
+    model = load_official(read_state(config.weights), read_items(config.items), config.variant)
+    count, dim = model.memory.items.shape
+    network = ModelConfig(variant=config.variant, width=model.encoder.stage1[0].out_channels, items=count, item_dim=dim)
+    scores = {"mnad": mnad_score(config.variant)}  # the paper's; no threshold, since no validation set was seen
+    detector = Detector(DetectorConfig(model=network, images=images, scores=scores, primary="mnad"), model)
+    detector.record = provenance() | {"imported": {"weights": config.weights.name, "items": config.items.name}}
     detector.save(config.out)
-    count, items = sum(p.numel() for p in detector.model.parameters()), len(detector.model.memory.items)
-    print(f"{config.out}: {config.variant}, {count} parameters, {items} items, no threshold")
+    print(f"{config.out}: {config.variant}, {detector.parameters} parameters, {count} items, no threshold")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,18 @@
 With no arguments: all of them, a few minutes, most of it for the latent maps. `--only NAME` draws one.
 """
 
-from mnad.cli import run
-from mnad.figures.make import MakeConfig, make_figures
+import baselines
+from figures.config import MakeConfig
+from mnad.run.cli import run
+
+
+def main(config: MakeConfig) -> None:
+    """Draw."""
+    from figures.make import make_figures
+
+    baselines.register()
+    make_figures(config)
+
 
 if __name__ == "__main__":
-    run(make_figures, MakeConfig, __doc__)
+    run(main, MakeConfig, __doc__)

@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnad.cli import run
-from mnad.files import free, read_table
-from mnad.plotting import FORMATS
-from mnad.video_report import plot_curves
+from mnad.run.cli import run
 
 
 @dataclass
@@ -28,6 +25,10 @@ class PlotConfig:
 
 def main(config: PlotConfig) -> None:
     """Read and draw."""
+    from mnad.report.plots import plot_curves
+    from mnad.report.plotting import FORMATS
+    from mnad.run.files import free, read_table
+
     frame = read_table(config.scores, {"video", "frame", *config.columns}, text=("video",))
     for suffix in FORMATS if not config.overwrite else ():
         free(config.out.with_suffix(f".{suffix}"), "another --out or --overwrite")

@@ -1,11 +1,20 @@
-"""Train MNAD on normal wells, choose its threshold, judge it on the test folder.
+"""Train MNAD on normal images, choose its threshold, judge it on the test folder.
 
 With no arguments: synthetic wells drawn by the project, a run folder under runs/.
 """
 
-from mnad.cli import run
-from mnad.config import TrainConfig
-from mnad.experiment import run_experiment
+import baselines
+from baselines.config import TrainWithBaselines
+from mnad.run.cli import run
+
+
+def main(config: TrainWithBaselines) -> None:
+    """Train and judge."""
+    from mnad.experiment import run_experiment
+
+    baselines.register()
+    run_experiment(config)
+
 
 if __name__ == "__main__":
-    run(run_experiment, TrainConfig, __doc__)
+    run(main, TrainWithBaselines, __doc__)

@@ -3,8 +3,18 @@
 With no arguments: the shipped synthetic checkpoints on the synthetic wells, a folder under runs/.
 """
 
-from mnad.cli import run
-from mnad.latent.run import LatentConfig, visualize_latent
+import baselines
+from mnad.latent.config import LatentConfig
+from mnad.run.cli import run
+
+
+def main(config: LatentConfig) -> None:
+    """Map."""
+    from mnad.latent.run import visualize_latent
+
+    baselines.register()
+    visualize_latent(config)
+
 
 if __name__ == "__main__":
-    run(visualize_latent, LatentConfig, __doc__)
+    run(main, LatentConfig, __doc__)

@@ -15,12 +15,11 @@ from baselines.pca import Linear
 from baselines.reconstruction import offered_scores
 from baselines.registry import ALL, build_method
 from baselines.vae import VAE
-from mnad.build import build_model
-from mnad.config import DetectorConfig, ImageConfig, ModelConfig, OptimConfig
+from mnad.config import DetectorConfig, ImageConfig, ModelConfig, OptimConfig, mnad_score, wells_score
 from mnad.data.images import Images
-from mnad.errors import UserError
-from mnad.scores import mnad_score, wells_score
-from mnad.training import loss_terms, total_loss
+from mnad.model.build import build_model
+from mnad.run import UserError
+from mnad.training.loop import loss_terms, total_loss
 from tests.layouts_on_disk import SIZE, fill
 
 CONFIG = DetectorConfig(ModelConfig(width=2, item_dim=8, memae_items=20), ImageConfig(*SIZE, 0.25))

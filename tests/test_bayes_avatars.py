@@ -11,7 +11,7 @@ import pytest
 from bayes import PixelGenerator, attribute_regions, load_attributes, load_avatars, make_people, render
 from bayes.avatars import enlarge, parse_size, save_image
 from bayes.drawing import OPTIONS
-from mnad.errors import UserError
+from mnad.run import UserError
 from styles import styles, styles_count
 
 FOLDER = Path(__file__).parent.parent / "avatars"

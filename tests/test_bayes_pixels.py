@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from bayes import PixelGenerator, PixelMixture, scientific
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 def slow_log_probability(avatars, weights, regions, alpha, image):

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from bayes.examples import save_examples
 
 from bayes import PixelGenerator, StyleGenerator, load_avatars, scientific
-from bayes.examples import save_examples
-from mnad.figures.bayes import TEXTS
+from figures.bayes_samples import TEXTS
 from styles import styles, styles_count
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from bayes import StyleGenerator
-from mnad.errors import UserError
+from mnad.run import UserError
 from styles import styles, styles_count
 
 TINY = {"hair": ["no", "long", "short"], "hat": ["yes", "no"]}

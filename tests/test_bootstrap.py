@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mnad.bootstrap import auroc_resamples, interval, resampled_counts, weighted_auroc
+from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts, weighted_auroc
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import torch
 from video_data import SIZE, write_avi, write_dataset, write_frames
 
 from mnad.data.clips import Clips, split_videos
-from mnad.data.layout import detect_layout, is_video
+from mnad.data.layouts import detect_layout, is_video
 from mnad.data.videos import FrameFolder, VideoFile, list_videos, read_labels, read_videos
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 def level(value: int) -> np.ndarray:

@@ -17,13 +17,11 @@ from baselines.method import Method
 from baselines.registry import LeftOut
 from baselines.summary import Runs
 from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
-from mnad.config import ImageConfig, ModelConfig, OptimConfig
+from mnad.config import ImageConfig, LayoutOptions, ModelConfig, OptimConfig, ThresholdConfig, mnad_score
 from mnad.data.images import Images
-from mnad.data.options import LayoutOptions
-from mnad.errors import UserError
-from mnad.metrics import judge
-from mnad.scores import mnad_score
-from mnad.threshold import ThresholdConfig, choose_threshold
+from mnad.run import UserError
+from mnad.scoring.metrics import judge
+from mnad.scoring.threshold import choose_threshold
 from tests.layouts_on_disk import SIZE, mvtec, two_folders
 
 

@@ -6,14 +6,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from mnad.evaluation.photographs import evaluate
 from safetensors.torch import load_file, save_file
 
-from mnad.build import build_model
 from mnad.data.images import Images
-from mnad.data.layout import read_layout
+from mnad.data.layouts import read_layout
 from mnad.detector import Detector
-from mnad.errors import UserError
-from mnad.evaluation import evaluate
+from mnad.model.build import build_model
+from mnad.run import UserError
 
 
 @pytest.fixture

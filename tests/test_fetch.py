@@ -15,8 +15,8 @@ from conftest import ROOT
 from layouts_on_disk import two_folders
 from video_data import write_dataset
 
+from mnad.config import LayoutOptions
 from mnad.data.fetch import fetch
-from mnad.data.options import LayoutOptions
 
 
 @pytest.fixture(params=["zip", "tar", "gztar"])

@@ -9,21 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from mnad.evaluation.videos import auc_by_video
 
-from mnad.bootstrap import interval
-from mnad.figures import bayes, latent
-from mnad.figures.architecture import shapes
-from mnad.figures.catalogue import CATALOGUE
-from mnad.figures.entry import Caption, Inputs, origin
-from mnad.figures.histograms import flagged
-from mnad.figures.operating import precision_at
-from mnad.figures.qualitative import same_everywhere, typical_and_hardest
-from mnad.figures.tables import conclude_comparison, worse_error
-from mnad.figures.videos import conclude
-from mnad.files import read_json
-from mnad.metrics import tpr_at
-from mnad.model import MNAD
-from mnad.video_evaluation import auc_by_video
+from figures import bayes, latent
+from figures.architecture import shapes
+from figures.catalogue import CATALOGUE
+from figures.entry import Caption, Inputs, origin
+from figures.histograms import flagged
+from figures.operating import precision_at
+from figures.qualitative import same_everywhere, typical_and_hardest
+from figures.tables import conclude_comparison, worse_error
+from figures.video_curves import conclude
+from mnad.model.mnad import MNAD
+from mnad.run.files import read_json
+from mnad.scoring.bootstrap import interval
+from mnad.scoring.metrics import tpr_at
 
 LABELS = np.array([0, 0, 0, 0, 1, 1])
 SCORES = np.array([0.1, 0.2, 0.3, 0.8, 0.7, 0.9])  # one normal lies between the two spills

@@ -12,15 +12,14 @@ import pytest
 import torch
 from layouts_on_disk import two_folders
 
-from mnad.cli import parse
-from mnad.config import DetectorConfig, ImageConfig, ModelConfig
-from mnad.data.options import LayoutOptions
+from mnad.config import DetectorConfig, ImageConfig, LayoutOptions, ModelConfig
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
-from mnad.errors import UserError
 from mnad.latent import clusters, embed, figures, sample, sources
 from mnad.latent.collect import collect
 from mnad.latent.run import CHECKPOINT, COMPARE, LatentConfig, visualize_latent
+from mnad.run import UserError
+from mnad.run.cli import parse
 
 
 @pytest.fixture(scope="module")

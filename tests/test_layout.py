@@ -2,8 +2,9 @@
 
 import pytest
 
-from mnad.data.layout import detect_layout, read_layout, read_wells
-from mnad.errors import UserError
+from mnad.data.layout import read_wells
+from mnad.data.layouts import detect_layout, read_layout
+from mnad.run import UserError
 
 
 def annotation(wells):

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 
 from baselines.compare import CompareConfig
-from mnad.cli import parse
-from mnad.config import TrainConfig
+from mnad.config import LayoutOptions, TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, read_image
-from mnad.data.layout import Layout, detect_layout, read_layout
+from mnad.data.layout import Layout
+from mnad.data.layouts import detect_layout, read_layout
 from mnad.data.masks import read_mask, read_masks
 from mnad.data.mvtec import categories
-from mnad.data.options import LayoutOptions
 from mnad.data.split_file import write_split
-from mnad.errors import UserError
+from mnad.run import UserError
+from mnad.run.cli import parse
 from tests.layouts_on_disk import SIZE, fill, mvtec, picture, spot_mask, textile, two_folders, write
 
 CONFIGS = Path(__file__).parents[1] / "configs"

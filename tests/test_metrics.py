@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnad.metrics import judge, wilson
+from mnad.scoring.metrics import judge, wilson
 
 
 def test_wilson_by_hand():

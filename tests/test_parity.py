@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnad.errors import UserError
-from mnad.memory import Memory
-from mnad.model import MNAD, Output
-from mnad.official import load_official, our_name
-from mnad.scores import Score, mnad_score
-from mnad.terms import FeatureDistance, Psnr
-from mnad.video import regular_score, video_scores
+from mnad.config import mnad_score
+from mnad.evaluation.frames import regular_score, video_scores
+from mnad.model.memory import Memory
+from mnad.model.mnad import MNAD, Output
+from mnad.model.official import load_official, our_name
+from mnad.run import UserError
+from mnad.scoring.scores import Score
+from mnad.scoring.terms import FeatureDistance, Psnr
 
 DATA = Path(__file__).parent / "data"
 PARAMETERS = json.loads((DATA / "mnad_official_parameters.json").read_text())

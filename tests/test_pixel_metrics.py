@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mnad.errors import UserError
-from mnad.pixel_metrics import aupro, pixel_auroc
+from mnad.run import UserError
+from mnad.scoring.pixel_metrics import aupro, pixel_auroc
 
 
 def slow_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:

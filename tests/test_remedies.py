@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnad.config import OptimConfig
-from mnad.memory import Memory
-from mnad.model import MNAD
-from mnad.remedies import kmeans_items, reseed_dead, start_from_queries
-from mnad.training import train
+from mnad.model.memory import Memory
+from mnad.model.mnad import MNAD
+from mnad.training.loop import train
+from mnad.training.remedies import kmeans_items, reseed_dead, start_from_queries
 
 
 class Noise:

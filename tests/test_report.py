@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from mnad.report.photographs import report
 
-from mnad import report
 from mnad.config import LOSS_WEIGHTS
 
 

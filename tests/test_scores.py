@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from mnad.config import DetectorConfig, ModelConfig
+from mnad.config import DetectorConfig, ModelConfig, ScoreConfig, TermConfig, mnad_score, wells_score
 from mnad.detector import Detector
-from mnad.errors import UserError
-from mnad.model import Output
-from mnad.scores import Score, ScoreConfig, TermConfig, mnad_score, wells_score
-from mnad.terms import Ellipse, EllipseError, FeatureDistance, Glitter, PeakError, Psnr, WallHue
+from mnad.model.mnad import Output
+from mnad.run import UserError
+from mnad.scoring.scores import Score
+from mnad.scoring.terms import Ellipse, EllipseError, FeatureDistance, Glitter, PeakError, Psnr, WallHue
 
 
 def out_of(output, **fields):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, TINY
 
-from mnad.metrics import wilson
+from mnad.scoring.metrics import wilson
 
 
 def one_line_error(capsys):

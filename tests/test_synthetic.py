@@ -11,7 +11,7 @@ import pytest
 from mnad.data import synthetic
 from mnad.data.drawing import KINDS, NUISANCES, SPILLS, STATES, draw_well
 from mnad.data.synthetic import draw_wells
-from mnad.errors import UserError
+from mnad.run import UserError
 
 SMALL = {"seed": 3, "n_train": 50, "n_spills": 5, "n_test_normal": 50, "n_test_spill": 8}
 

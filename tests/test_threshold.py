@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from mnad.errors import UserError
-from mnad.threshold import ThresholdConfig, balanced_threshold, choose_threshold
+from mnad.config import ThresholdConfig
+from mnad.run import UserError
+from mnad.scoring.threshold import balanced_threshold, choose_threshold
 
-NORMAL, SPILL = np.arange(0, 101) / 100, np.arange(200, 301) / 100  # 0..1 and 2..3
+NORMAL, ANOMALOUS = np.arange(0, 101) / 100, np.arange(200, 301) / 100  # 0..1 and 2..3
 
 
-def choose(rule, spill=SPILL, **options):
+def choose(rule, spill=ANOMALOUS, **options):
     return choose_threshold(ThresholdConfig(rule, **options), NORMAL, spill)
 
 
@@ -42,4 +43,4 @@ def test_bad_settings():
     with pytest.raises(UserError, match=r"threshold\.rule: 'luck'; one of spill_quantile"):
         choose("luck")
     with pytest.raises(UserError, match="no validation normals"):
-        choose_threshold(ThresholdConfig(), np.zeros(0), SPILL)
+        choose_threshold(ThresholdConfig(), np.zeros(0), ANOMALOUS)

@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config
+from mnad.training.augment import mirror
 
-from mnad.build import build_model
-from mnad.cli import parse
-from mnad.config import TrainConfig
-from mnad.data.augment import mirror
+from mnad.config import ThresholdConfig, TrainConfig
 from mnad.data.images import Images, list_images
 from mnad.detector import Detector
-from mnad.errors import UserError
 from mnad.experiment import run_experiment
-from mnad.health import memory_health
-from mnad.model import MNAD, Output
-from mnad.threshold import ThresholdConfig
-from mnad.training import STATE, loss_terms, total_loss, train
+from mnad.model.build import build_model
+from mnad.model.health import memory_health
+from mnad.model.mnad import MNAD, Output
+from mnad.run import UserError
+from mnad.run.cli import parse
+from mnad.training.loop import STATE, loss_terms, total_loss, train
 
 
 @pytest.fixture

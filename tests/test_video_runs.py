@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from mnad.errors import UserError
 from mnad.video_experiment import NO_UPDATE
-from mnad.video_runs import CollectConfig, collect_runs, first_scores, frame_auc, read_run
+
+from figures.video_runs import CollectConfig, collect_runs, first_scores, frame_auc, read_run
+from mnad.run import UserError
 
 UPDATE = "with test-time update"
 

@@ -16,11 +16,10 @@ from test_parity import small_official
 from torch import nn
 from video_data import walk, write_avi, write_dataset
 
-from mnad.cli import parse
-from mnad.config import TrainConfig
+from mnad.config import TrainConfig, mnad_score
 from mnad.detector import Detector
 from mnad.experiment import run_experiment
-from mnad.scores import mnad_score
+from mnad.run.cli import parse
 
 SMALL = {"model.width": 2, "model.item_dim": 4, "model.items": 3, "images.height": 16, "images.width": 24}
 TINY = [f"--config={ROOT}/configs/ped2_pred.yaml", *(f"--{key}={value}" for key, value in SMALL.items())]
@@ -154,7 +153,7 @@ def test_a_map_appears_whole_or_not_at_all(
             target.write(values.tobytes()[:10])
         raise OSError("disk full")
 
-    monkeypatch.setattr("mnad.video_checkpoint.np.save", broken)
+    monkeypatch.setattr("mnad.evaluation.video_checkpoint.np.save", broken)
     argv = ["--video.maps=['02:5']", f"--video.maps_folder={tmp_path}", "--device=cpu"]
     assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 2
     assert "02_5.npy: cannot be written (disk full)" in error_line(capsys)

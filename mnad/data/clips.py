@@ -1,20 +1,17 @@
 """Clips of consecutive frames as a training source; no clip crosses a video's border."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mnad.data.images import Images, to_input
+from mnad.config import PAST_FRAMES, ImageConfig, Variant, past_frames
+from mnad.data.images import Images, check_array, to_input
+from mnad.data.source import Source
 from mnad.data.videos import FrameFolder
-from mnad.errors import UserError
-from mnad.model import PAST_FRAMES, Variant
-
-
-def past_frames(variant: Variant) -> int:
-    """Frames before the target that a variant sees: 4 for prediction, 0 for reconstruction."""
-    return PAST_FRAMES if variant == "pred" else 0
+from mnad.run import UserError
 
 
 def clip_input(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +58,7 @@ class Clips:
         self.past = past
         targets, start = [], 0
         for video in videos:
-            check_length(len(video), past, video.paths[0].parent if video.paths else video.name)
+            check_length(len(video), past, video.place)
             targets.append(np.arange(start + past, start + len(video)))
             start += len(video)
         self.targets = np.concatenate(targets)  # index of each clip's last frame among the frames of all videos
@@ -100,3 +97,37 @@ def split_videos(
     chosen = set(np.random.default_rng(seed).permutation(len(videos))[:held].tolist())
     train = [video for i, video in enumerate(videos) if i not in chosen]
     return train, [videos[i] for i in sorted(chosen)]
+
+
+def check_frames(images: np.ndarray, size: tuple[int, int]) -> None:
+    """Raises ``UserError`` unless ``images`` is N x H x W x 3 uint8 of ``size`` = (H, W)."""
+    found = (images.dtype, images.shape[1:]) if isinstance(images, np.ndarray) else (type(images).__name__, ())
+    if found != (np.uint8, (*size, 3)):
+        raise UserError(
+            f"images: {found[0]} of shape {getattr(images, 'shape', None)}; N x {size[0]} x {size[1]} x 3 uint8 was "
+            "expected"
+        )
+
+
+def as_source(images: object, config: ImageConfig, variant: Variant, name: str = "images") -> Source:
+    """``images`` as what a model of ``variant`` reads.
+
+    Args:
+        images: a source already; or files and H x W x 3 uint8 arrays of any size: photographs, for the prediction
+            variant the frames of one video in their order (the first four have no prediction).
+
+    Raises:
+        UserError: another type of pixels, an unreadable file, or too few frames.
+    """
+    if hasattr(images, "inputs"):
+        return images
+    past = past_frames(variant)
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+        check_array(images, "images")  # names what is wrong with it ...
+        raise UserError(f"images: one image of shape {images.shape}; N x H x W x 3 was expected")  # ... or with N
+    if isinstance(images, str | Path):
+        raise UserError(f"images: {str(images)!r}; a list of files or arrays was expected")
+    items = list(images)
+    if past:
+        return Clips([FrameFolder(name, tuple(items))], config.size, past, config.memory_gb, name)
+    return Images(items, config.size, config.memory_gb, name)

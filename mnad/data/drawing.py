@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from mnad.errors import UserError
+from mnad.run import UserError
 
 STATES = {"low": 0.3, "full": 0.25, "neck": 0.25, "bright": 0.12, "dark": 0.08}  # share among plain normals
 NUISANCES = {"clamp": 0.4, "hand": 0.2, "bar": 0.15, "offcentre": 0.15, "dim": 0.1}  # share among odd normals

@@ -8,11 +8,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from mnad.data.layout import is_video, read_layout
-from mnad.data.options import LayoutOptions
+from mnad.config import LayoutOptions
+from mnad.data.layouts import is_video, read_layout
 from mnad.data.videos import read_videos
-from mnad.errors import UserError
-from mnad.files import free
+from mnad.run import UserError
+from mnad.run.files import free
 
 
 def download(link: str, target: Path) -> None:

@@ -9,8 +9,8 @@ The description (paths and globs from ``DIR``; every key but ``train`` may be le
     masks: "masks/{folder}/{stem}.png"      of each test anomaly: folder is the name of its folder, stem its name
                                             without suffix; or a mapping from image to mask
 
-The ``validation`` of a ``split.json`` says which of ``train`` were held back. It is only told, since seed and fraction
-of a run decide that.
+The ``validation`` of a ``split.json`` says which of ``train`` were held back, its ``sha256`` what they contained. Both
+are only told, since seed and fraction of a run decide the split.
 """
 
 import json
@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from mnad.config import LayoutOptions
 from mnad.data.hdf5 import is_member
 from mnad.data.images import SUFFIXES
 from mnad.data.layout import Layout
-from mnad.data.options import LayoutOptions
-from mnad.errors import UserError
+from mnad.run import UserError
 
 ROLES = ("train", "known", "test_normal", "test_anomalous")
 
@@ -43,7 +43,7 @@ def read_description(path: Path) -> dict[str, object]:
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: {reason}; a YAML description of the layout was expected") from error
-    keys = (*ROLES, "masks", "validation")
+    keys = (*ROLES, "masks", "validation", "sha256")
     if not isinstance(content, dict) or "train" not in content or not set(content) <= set(keys):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise UserError(f"{path}: keys {found}; train, and of {', '.join(keys[1:])} those that exist, were expected")

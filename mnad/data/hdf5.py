@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mnad.errors import UserError
+from mnad.run import UserError
 
 SUFFIXES = (".h5", ".hdf5")
 IMAGES = "images"

@@ -1,6 +1,9 @@
 """Reading photographs: any size, depth and channel count becomes uint8 RGB of one size, decoded once if it fits."""
 
+import hashlib
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.data.hdf5 import is_member, member
-from mnad.errors import UserError
+from mnad.run import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
@@ -51,37 +54,81 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
     raise UserError(f"{name}: {channels} channels; grey, RGB or RGBA was expected")
 
 
-def decode(path: Path) -> np.ndarray:
-    """The pixels of one file as OpenCV decodes them: H x W [x C], grey, BGR or BGRA, of the file's own depth.
+def read_bytes(path: Path) -> bytes:
+    """The content of one file.
 
     Raises:
-        UserError: missing, unreadable, empty or not an image.
+        UserError: missing, unreadable or empty.
     """
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); an image file was expected") from error
-    if data.size == 0:
+    if not data:
         raise UserError(f"{path}: is empty (zero bytes); an image file was expected")
+    return data
+
+
+def decode(data: bytes, name: object) -> np.ndarray:
+    """The pixels of a file's content as OpenCV decodes them: H x W [x C], grey, BGR or BGRA, of the file's own depth.
+
+    Raises:
+        UserError: not an image.
+    """
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{path}: is not a readable image; {', '.join(SUFFIXES)} was expected")
+        raise UserError(f"{name}: is not a readable image; {', '.join(SUFFIXES)} was expected")
     return image
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Decode one file, or one image inside an HDF5 file, to H x W x 3 uint8 RGB.
+def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
+    """``image`` if it is H x W x 3 uint8.
 
     Raises:
-        UserError: see :func:`decode` and :func:`to_rgb8`; :func:`mnad.data.hdf5.member`.
+        UserError: another shape or type, such as floats from 0 to 1.
     """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"{name}: {found}; H x W x 3 uint8 (RGB, 0 to 255) was expected")
+    return image
+
+
+@dataclass
+class Photo:
+    """One image as it was read; the file is opened once for all of it."""
+
+    pixels: np.ndarray  # H x W x 3 uint8 RGB, of its own size
+    digest: str  # SHA-256 of the file's bytes, of the pixels of a member of an HDF5 file or of an array
+    grey: bool  # whether one channel was stored
+
+
+def read_photo(source: "Path | str | np.ndarray") -> Photo:
+    """Read one file, one image inside an HDF5 file (:mod:`mnad.data.hdf5`), or take one array.
+
+    Raises:
+        UserError: see :func:`read_bytes`, :func:`decode`, :func:`to_rgb8`, :func:`check_array` and
+            :func:`mnad.data.hdf5.member`.
+    """
+    if isinstance(source, np.ndarray):
+        return Photo(check_array(source), hashlib.sha256(source.tobytes()).hexdigest(), False)
+    path = Path(source)
     if is_member(path):
-        pixels = member(path)
-        return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    return to_rgb8(decode(path), path)
+        stored = member(path)
+        data, pixels = stored.tobytes(), stored if stored.ndim == 3 else cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
+    else:
+        data = read_bytes(path)
+        stored = decode(data, path)
+        pixels = to_rgb8(stored, path)
+    grey = stored.ndim == 2 or (stored.shape[2] == 4 and bool((stored[..., :3] == stored[..., :1]).all()))
+    return Photo(pixels, hashlib.sha256(data).hexdigest(), grey)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """The pixels of one image, H x W x 3 uint8 RGB; see :func:`read_photo`."""
+    return read_photo(path).pixels
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -99,42 +146,81 @@ def to_input(images: np.ndarray) -> Tensor:
 
 
 class Images(Sequence):
-    """Image files at one size: decoded once into memory as uint8, or on the fly when they would not fit.
+    """Images at one size: decoded once into memory as uint8, or on the fly when they would not fit.
 
     ``images[i]`` is one H x W x 3 uint8 array; ``images.batch(indices)`` N x H x W x 3.
 
     Args:
-        paths: files.
+        sources: files, images inside HDF5 files, or H x W x 3 uint8 arrays of any size.
         size: (height, width) of every image.
         memory_gb: largest array to keep, in GB (10^9 bytes); beyond it every access decodes.
         name: what the progress bar says; no bar for fewer than 1,000 files.
+
+    Attributes:
+        seconds: spent on reading so far.
     """
 
     def __init__(
-        self, paths: Sequence[Path], size: tuple[int, int], memory_gb: float = 4.0, name: str = "images"
+        self,
+        sources: "Sequence[Path | str | np.ndarray]",
+        size: tuple[int, int],
+        memory_gb: float = 4.0,
+        name: str = "images",
     ) -> None:
-        self.paths = list(paths)
+        self.sources = [Path(source) if isinstance(source, str) else source for source in sources]
         self.size = size
         self.name = name
         self.cache: np.ndarray | None = None
-        if len(self.paths) * size[0] * size[1] * 3 <= memory_gb * 1e9:
-            self.cache = np.empty((len(self.paths), *size, 3), dtype=np.uint8)
-            for i, path in enumerate(tqdm(self.paths, f"decode {name}", disable=len(self.paths) < 1000, leave=False)):
-                self.cache[i] = resize(read_image(path), size)
+        self.seconds = 0.0
+        self._seen: tuple[list[str], list[bool]] | None = None
+        if len(self.sources) * size[0] * size[1] * 3 <= memory_gb * 1e9:
+            self.cache = np.empty((len(self.sources), *size, 3), dtype=np.uint8)
+            self._read_all(self.cache)
+
+    def _read_all(self, into: np.ndarray | None = None) -> None:
+        """Open every file once: digest, grey or colour and, where asked for, the pixels."""
+        started = time.perf_counter()
+        digests, grey = [], []
+        few = len(self.sources) < 1000
+        for i, source in enumerate(tqdm(self.sources, f"decode {self.name}", disable=few, leave=False)):
+            photo = read_photo(source)
+            digests.append(photo.digest)
+            grey.append(photo.grey)
+            if into is not None:
+                into[i] = resize(photo.pixels, self.size)
+        self._seen = digests, grey
+        self.seconds += time.perf_counter() - started
+
+    @property
+    def digests(self) -> list[str]:
+        """SHA-256 of each image's content."""
+        if self._seen is None:
+            self._read_all()
+        return self._seen[0]
+
+    @property
+    def grey(self) -> list[bool]:
+        """Whether each image stores one channel only."""
+        if self._seen is None:
+            self._read_all()
+        return self._seen[1]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
 
     def __getitem__(self, index: int) -> np.ndarray:
         if self.cache is not None:
             return self.cache[index]
-        return resize(read_image(self.paths[index]), self.size)
+        return resize(read_photo(self.sources[index]).pixels, self.size)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at ``indices``, N x H x W x 3 uint8."""
         if self.cache is not None:
             return self.cache[indices]
-        return np.stack([self[int(i)] for i in indices])
+        started = time.perf_counter()
+        found = np.stack([self[int(i)] for i in indices])
+        self.seconds += time.perf_counter() - started
+        return found
 
     def inputs(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
         """Model input and target, both N x 3 x H x W float32 in [-1, 1]; a photo's target is itself."""
@@ -143,10 +229,10 @@ class Images(Sequence):
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Images":
         """The same store seen through ``indices``; the cached pixels are copied, not decoded again."""
-        part = Images.__new__(Images)
-        part.paths = [self.paths[int(i)] for i in indices]
-        part.size, part.name = self.size, self.name
+        part = Images([], self.size, name=self.name)
+        part.sources = [self.sources[int(i)] for i in indices]
         part.cache = None if self.cache is None else self.cache[indices]
+        part._seen = None if self._seen is None else tuple([of[int(i)] for i in indices] for of in self._seen)
         return part
 
 

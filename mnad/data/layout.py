@@ -1,4 +1,4 @@
-"""Which files of a folder are for training, for the threshold and for the test.
+"""Which files of a folder are for training, for the threshold and for the test; the layout of the wells.
 
 The wells layout::
 
@@ -8,16 +8,14 @@ The wells layout::
     DIR/test/test_annotation.txt  lines "name label", 1 = spill, CRLF or LF
 """
 
-import importlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from mnad.config import LayoutOptions
 from mnad.data.images import list_images
-from mnad.data.options import LayoutOptions
-from mnad.data.videos import is_video_file
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 @dataclass
@@ -84,89 +82,3 @@ def read_wells(root: Path, train: bool = True, test: bool = True, options: Layou
     if test:
         layout.test, layout.labels = read_annotation(root / "test" / "test_annotation.txt", root / "test" / "imgs")
     return layout
-
-
-# Readers by name, imported when asked for: called with (root, train, test, options).
-LAYOUTS = {
-    "wells": "mnad.data.layout:read_wells",
-    "mvtec": "mnad.data.mvtec:read_mvtec",
-    "two_folders": "mnad.data.two_folders:read_two_folders",
-    "textile": "mnad.data.textile:read_textile",
-    "generic": "mnad.data.generic:read_generic",
-}
-
-
-def is_video(root: Path, name: str = "auto", options: LayoutOptions | None = None) -> bool:
-    """Whether ``root`` is to be read as videos (:mod:`mnad.data.videos`) and not as photographs."""
-    return name == "video" or (name == "auto" and detect_layout(root, options) == "video")
-
-
-def check_data_given(data: Path | None, layout: str, options: LayoutOptions, variant: str = "recon") -> None:
-    """Only the wells can be drawn, so that every other layout needs a folder.
-
-    Raises:
-        UserError: ``data`` is None and ``layout``, ``options`` or the variant of the model ask for anything else.
-    """
-    if data is not None or (variant == "recon" and layout in ("auto", "wells") and options.description is None):
-        return
-    if layout == "video" or variant == "pred":
-        raise UserError("data: none; a folder of videos was expected")
-    name = "generic" if layout == "auto" else layout
-    raise UserError(f"data: none; a folder of the layout {name} was expected")
-
-
-def check_photographs(variant: str) -> None:
-    """Raises ``UserError`` unless the model's ``variant`` is the one for photographs."""
-    if variant != "recon":
-        raise UserError(f"model.variant: {variant}; recon was expected for photographs")
-
-
-def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
-    """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
-
-    Raises:
-        UserError: the folder is missing or fits no layout.
-    """
-    options = options or LayoutOptions()
-    if options.description is not None:
-        return "generic"
-    if is_video_file(root):
-        return "video"
-    if not root.is_dir():
-        raise UserError(f"{root}: missing; a folder of images was expected")
-    if (root / "test" / "imgs").is_dir() or (root / "proliv").is_dir():
-        return "wells"
-    if (root / "ground_truth").is_dir() or any(root.glob("train/*/")) or any(root.glob("*/train/good")):
-        return "mvtec"
-    if (root / "train").is_dir():
-        return "wells"
-    if (root / "training" / "frames").is_dir() or (root / "testing" / "frames").is_dir():
-        return "video"
-    if (root / options.normal).is_dir() or (root / options.abnormal).is_dir():
-        return "two_folders"
-    if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
-        return "textile"
-    raise UserError(
-        f"{root}: fits no known layout; train/ and test/imgs/ (wells), training/frames/ and testing/frames/ (video), "
-        f"train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) or "
-        "--layout_options.description (generic) was expected"
-    )
-
-
-def read_layout(
-    root: Path, name: str = "auto", train: bool = True, test: bool = True, options: LayoutOptions | None = None
-) -> Layout:
-    """Files of ``root`` by the layout ``name`` (``auto`` looks at the folders).
-
-    Raises:
-        UserError: unknown name, videos, or anything the layout's reader refuses.
-    """
-    if name == "auto":
-        name = detect_layout(root, options)
-    if name == "video":
-        raise UserError(f"{root}: videos; a folder of photographs was expected")
-    if name not in LAYOUTS:
-        raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
-    module, function = LAYOUTS[name].split(":")
-    reader = getattr(importlib.import_module(module), function)
-    return replace(reader(root, train, test, options=options), root=root)

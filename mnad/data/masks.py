@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from mnad.data.hdf5 import is_member, member
-from mnad.data.images import decode, read_image
+from mnad.data.images import decode, read_bytes, read_image
 from mnad.data.layout import Layout
-from mnad.errors import UserError
+from mnad.run import UserError
 
 
 def read_mask(path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
@@ -17,7 +17,7 @@ def read_mask(path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         UserError: unreadable, or of another size than its image.
     """
-    pixels = np.atleast_3d(member(path) if is_member(path) else decode(path))
+    pixels = np.atleast_3d(member(path) if is_member(path) else decode(read_bytes(path), path))
     mask = (pixels[..., :3] > 0).any(axis=2)
     shape = read_image(image).shape[:2]
     if mask.shape != shape:

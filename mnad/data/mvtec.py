@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mnad.config import LayoutOptions
 from mnad.data.images import list_images
 from mnad.data.layout import Layout
-from mnad.data.options import LayoutOptions
-from mnad.errors import UserError
+from mnad.run import UserError
 
 GOOD = "good"
 

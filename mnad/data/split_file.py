@@ -1,14 +1,16 @@
 """Which image played which role, written beside a run; ``--layout_options.description split.json`` repeats it."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnad.data.checks import content_hash
+from mnad.data.images import read_photo
 from mnad.data.layout import Layout
-from mnad.errors import UserError
-from mnad.files import read_config, read_json, write_json
+from mnad.run import UserError
+from mnad.run.files import read_config, read_json
 
 NAME = "split.json"
+SEEN = ("train", "validation", "known")  # roles that choose weights or threshold
 
 
 def relative(path: Path, root: Path) -> str:
@@ -16,60 +18,75 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def write_split(path: Path, layout: Layout, validation: Sequence[int] = ()) -> None:
-    """Write the roles in the form that :mod:`mnad.data.generic` reads.
+def split_roles(layout: Layout, validation: Sequence[int] = ()) -> dict[str, object]:
+    """The roles in the form that :mod:`mnad.data.generic` reads.
 
     Args:
         validation: indices into ``layout.train`` of the images that were held back.
     """
     root = layout.root
     test = list(zip(layout.test, layout.labels, strict=True))
-    write_json(
-        path,
-        {
-            "train": [relative(file, root) for file in layout.train],
-            "validation": [relative(layout.train[index], root) for index in validation],
-            "known": [relative(file, root) for file in layout.known],
-            "test_normal": [relative(file, root) for file, label in test if label == 0],
-            "test_anomalous": [relative(file, root) for file, label in test if label == 1],
-            "masks": {relative(image, root): relative(mask, root) for image, mask in layout.masks.items()},
-        },
-    )
+    return {
+        "train": [relative(file, root) for file in layout.train],
+        "validation": [relative(layout.train[index], root) for index in validation],
+        "known": [relative(file, root) for file in layout.known],
+        "test_normal": [relative(file, root) for file, label in test if label == 0],
+        "test_anomalous": [relative(file, root) for file, label in test if label == 1],
+        "masks": {relative(image, root): relative(mask, root) for image, mask in layout.masks.items()},
+    }
 
 
-def check_unseen(checkpoint: Path, layout: Layout) -> None:
-    """Refuse to test a run's detector on images that its training or its threshold has seen.
+def run_of(checkpoint: Path) -> tuple[Path, dict] | None:
+    """The run folder that ``checkpoint`` lies in, and its configuration; None for a file of its own."""
+    folder = (checkpoint if checkpoint.is_dir() else checkpoint.parent).resolve()
+    runs = ((f, read_config(f)) for f in (folder, folder.parent) if (f / NAME).is_file())
+    return next(((f, config) for f, config in runs if config), None)
 
-    An image is known by its path from the folder of the data. Where the run's own data can still be read, one of
-    another content is another image. A checkpoint outside a run folder tells nothing and is accepted.
+
+def seen_before(checkpoint: Path, root: Path, tested: Mapping[str, str]) -> None:
+    """Refuse to test a run's detector on images that its training or its threshold has seen; warn of their copies.
+
+    An image is known by its path from the folder of the data and by its content. Runs of before there were digests
+    are asked for the content of their own data where it can still be read, else the name decides. A checkpoint
+    outside a run folder tells nothing and is accepted.
 
     Args:
         checkpoint: run folder, folder of one of its models, or the file in either.
-        layout: what is to be tested.
+        root: folder of the tested images.
+        tested: path from ``root`` -> SHA-256 of each.
 
     Raises:
-        UserError: such an image is in ``layout.test``; names the remedy.
+        UserError: such an image is among them; names the remedy.
     """
-    folder = (checkpoint if checkpoint.is_dir() else checkpoint.parent).resolve()
-    runs = ((f, read_config(f)) for f in (folder, folder.parent) if (f / NAME).is_file())
-    folder, config = next(((f, config) for f, config in runs if config), (None, {}))
-    if folder is None:
+    run = run_of(checkpoint)
+    if run is None:
         return
-    root, split = layout.root, read_json(folder / NAME)
-    seen = {name: role for role in ("train", "validation", "known") for name in split.get(role, [])}
+    folder, config = run
+    split = read_json(folder / NAME)
+    role_of = {name: role for role in SEEN for name in split.get(role, [])}
+    digests: dict[str, str] = split.get("sha256", {})
     own = Path(config.get("data") or root)
 
     def same(name: str) -> bool:
-        original, tested = own / name, root / name
+        if name in digests:
+            return digests[name] == tested[name]
         try:
-            return original == tested or content_hash(original) == content_hash(tested)
+            return own / name == root / name or read_photo(own / name).digest == tested[name]
         except (OSError, UserError):
             return True  # the data were moved: the name is all that is left to go by
 
-    found = [name for name in (relative(path, root) for path in layout.test) if name in seen and same(name)]
+    found = [name for name in tested if name in role_of and same(name)]
     if found:
         raise UserError(
-            f"{root}: {len(found)} of {len(layout.test)} test images chose weights or threshold of {checkpoint} "
-            f"(first: {found[0]}, {seen[found[0]]}); --layout_options.description {folder / NAME}, its own split, "
+            f"{root}: {len(found)} of {len(tested)} test images chose weights or threshold of {checkpoint} "
+            f"(first: {found[0]}, {role_of[found[0]]}); --layout_options.description {folder / NAME}, its own split, "
             "was expected"
+        )
+    names = {digest: name for name, digest in digests.items()}
+    copies = [name for name, digest in tested.items() if digest in names]
+    if copies:
+        warnings.warn(
+            f"{len(copies)} of {len(tested)} test images are copies of images that chose weights or threshold of "
+            f"{checkpoint} (first: {copies[0]} is {names[tested[copies[0]]]})",
+            stacklevel=2,
         )

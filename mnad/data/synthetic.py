@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mnad.data.drawing import NUISANCES, SPILLS, STATES, draw_well
-from mnad.errors import UserError
+from mnad.run import UserError
 
 TRAIN_NUISANCES, TEST_NUISANCES = 0.02, 0.2  # share among the normals
 SYNTHETIC = Path("data/synthetic_wells")  # where scripts draw it that are given no data

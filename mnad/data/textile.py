@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mnad.config import LayoutOptions
 from mnad.data.hdf5 import SUFFIXES, open_images
 from mnad.data.layout import Layout
-from mnad.data.options import LayoutOptions
 from mnad.data.two_folders import seeded_parts
-from mnad.errors import UserError
+from mnad.run import UserError
 
 COLUMNS = ("index", "indication_value")
 

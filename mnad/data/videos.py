@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mnad.data.images import list_images, read_image, resize, to_rgb8
-from mnad.errors import UserError
+from mnad.data.images import list_images, read_photo, resize, to_rgb8
+from mnad.run import UserError
 
 VIDEO_SUFFIXES = (".mp4", ".avi")
 LABEL_FOLDERS = ("testing/labels", "testing/test_frame_mask")  # the second is ShanghaiTech's
@@ -41,13 +41,27 @@ class FrameFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def place(self) -> object:
+        """The folder of the frames, for messages."""
+        return self.paths[0].parent if self.paths and isinstance(self.paths[0], Path) else self.name
+
     def frames(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
         """Frames in order, H x W x 3 uint8 RGB of ``size``; one at a time is decoded.
 
         Raises:
-            UserError: see :func:`mnad.data.images.read_image`.
+            UserError: see :func:`mnad.data.images.read_photo`.
         """
-        return (resize(read_image(path), size) for path in self.paths)
+        return (resize(read_photo(path).pixels, size) for path in self.paths)
+
+    def check(self) -> None:
+        """Decode every frame once.
+
+        Raises:
+            UserError: see :func:`mnad.data.images.read_photo`.
+        """
+        for path in self.paths:
+            read_photo(path)
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,9 @@ class VideoFile:
             capture.release()
         if count == 0:
             raise UserError(f"{self.path}: no frame can be decoded; a readable .mp4 or .avi video was expected")
+
+    def check(self) -> None:
+        """Nothing: a film is judged as it is decoded."""
 
 
 @dataclass

@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
+from mnad.config import STRIDE
+from mnad.data.source import batches
 from mnad.detector import Detector
-from mnad.errors import UserError
 from mnad.latent.sources import GROUPS, ImageSet
-from mnad.model import STRIDE
+from mnad.run import UserError
 
 THUMBNAIL = 96  # pixels, the longer side of a larger image in the page
 
@@ -102,7 +102,7 @@ def collect(
     """
     height, width = (s // STRIDE for s in detector.config.images.size)
     cells, name = height * width, detector.config.model.name
-    memory = getattr(detector.model, "memory", None)
+    memory = detector.model.memory
     items = None if memory is None else F.normalize(memory.items, dim=1).cpu().numpy()
     groups = data.table["group"].to_numpy()[images]
     group_codes = torch.from_numpy(np.array([GROUPS.index(g) for g in groups]))
@@ -114,11 +114,10 @@ def collect(
     ceiling = None
     counts = np.zeros(0 if items is None else len(items), dtype=np.int64)
     attention = np.zeros((len(GROUPS), len(counts), height, width))
-    for start in tqdm(range(0, len(images), batch_size), f"queries of {name}"):
-        part = slice(start, min(start + batch_size, len(images)))
-        x, target = data.source.inputs(images[part])
-        target = target.to(detector.device)
-        out = detector.model(x.to(detector.device))
+    start = 0
+    for x, target in batches(data.source, batch_size, images, detector.device, f"queries of {name}"):
+        part = slice(start, start + len(x))
+        out = detector.model(x)
         if tuple(out.queries.shape[1:3]) != (height, width):
             raise UserError(
                 f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; {(height, width)}, an eighth of "
@@ -141,6 +140,7 @@ def collect(
                 attention[code] += weights[group_codes[part] == code].sum(dim=0).numpy()
         error = error.cpu().numpy()
         ceiling = ceiling or max(float(np.quantile(error, 0.995)), 1e-6)
+        start = part.stop
         strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(out.output), error, strict=True)]
     arrays = {key: np.concatenate(values) for key, values in kept.items() if values}
     check_spread(arrays["query"], name)

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from mnad.latent.scatter import GROUP_STYLES
-from mnad.plotting import PALETTE
+from mnad.report.plotting import PALETTE
 
 TITLES = {
     "group": "group", "item": "nearest item", "cluster": "HDBSCAN cluster", "kind": "kind", "set": "set",

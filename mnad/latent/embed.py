@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from tqdm import tqdm
 
-from mnad.errors import UserError
+from mnad.run import UserError
 
 METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}  # the name in files -> the name in print
 MIN_POINTS = 4  # what PCA, t-SNE and UMAP together can draw

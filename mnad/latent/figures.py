@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from mnad.latent import scatter
 from mnad.latent.collect import Latent, Level
 from mnad.latent.embed import METHODS
-from mnad.plotting import FORMATS, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, TWO_COLUMNS, save_figure, style
 
 MAX_ITEMS = 12  # panels of attention side by side
 MAX_KINDS = 23  # entries of a legend

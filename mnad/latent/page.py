@@ -22,11 +22,11 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 
-from mnad.files import write_text
 from mnad.latent.collect import Latent, Level
 from mnad.latent.colours import Colouring, colourings
 from mnad.latent.embed import METHODS
 from mnad.latent.scatter import limits
+from mnad.run.files import write_text
 
 START = "umap"  # the map shown first
 LISTED = 60  # selected images shown with their thumbnail

@@ -2,72 +2,28 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from mnad.data.options import LayoutOptions
+from mnad.config import STRIDE
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
-from mnad.errors import UserError
-from mnad.files import output_folder, stamped, write_json
-from mnad.health import memory_health
 from mnad.latent import figures
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
 from mnad.latent.collect import Latent, collect
+from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
 from mnad.latent.embed import check_size, embed
 from mnad.latent.page import write_page
 from mnad.latent.sample import counts, strata_of, stratified
 from mnad.latent.sources import ImageSet, open_images
-from mnad.model import STRIDE
-from mnad.shipped import CHECKPOINT, COMPARE
+from mnad.model.health import memory_health
+from mnad.run import UserError
+from mnad.run.files import output_folder, stamped, write_json
 
 RECORDED = ("images", "queries", "reads", "perplexity", "neighbors", "seed")  # of the configuration
-
-
-@dataclass
-class LatentConfig:
-    """What to map.
-
-    Args:
-        checkpoint: run folder or .safetensors file; none takes the shipped MNAD of the synthetic wells, and the
-            shipped autoencoder to compare with.
-        data: folder of images; none draws the synthetic wells into ``data/synthetic_wells``.
-        layout: how ``data`` is laid out; ``auto`` looks at its folders.
-        layout_options: names and shares of the layouts that need some.
-        compare: a second checkpoint, mapped from the same images and drawn beside the first.
-        out: folder to write to; none makes ``runs/latent-<date>-<time>``.
-        overwrite: write into an existing folder; files of the same name are replaced.
-        images: size of the stratified sample of images (small strata whole, the rest in equal parts).
-        queries: size of the stratified sample of single queries of these images. From about 4,000 UMAP searches
-            neighbours approximately, which takes half a minute more to compile.
-        reads: read vectors drawn among the queries; all of them would hide the rest.
-        perplexity: of t-SNE.
-        neighbors: of UMAP.
-        seed: of samples and maps.
-        page: write the interactive page.
-        threads: CPU threads of torch; 0 leaves torch's choice.
-        device: auto, cpu or cuda.
-    """
-
-    checkpoint: Path | None = None
-    data: Path | None = None
-    layout: str = "auto"
-    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
-    compare: Path | None = None
-    out: Path | None = None
-    overwrite: bool = False
-    images: int = 2500
-    queries: int = 3000
-    reads: int = 300
-    perplexity: float = 30.0
-    neighbors: int = 15
-    seed: int = 0
-    page: bool = True
-    threads: int = 0
-    device: str = "auto"
 
 
 @dataclass

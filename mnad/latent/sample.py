@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mnad.errors import UserError
+from mnad.run import UserError
 
 STRATA = ("set", "label", "kind", "video")  # columns; those that a table has
 

@@ -10,10 +10,10 @@ from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.lines import Line2D
 
 from mnad.latent.collect import Latent, Level
-from mnad.plotting import EMPTY, NORMAL, PALETTE, SPILL, TRAIN
+from mnad.report.plotting import ANOMALOUS, EMPTY, NORMAL, PALETTE, TRAIN
 
 # Light, middle and dark, each with its own marker: told apart in grey.
-GROUP_STYLES = {"train": (TRAIN, "."), "normal": (NORMAL, "."), "anomaly": (SPILL, "x")}
+GROUP_STYLES = {"train": (TRAIN, "."), "normal": (NORMAL, "."), "anomaly": (ANOMALOUS, "x")}
 MARKERS = "osv^D<>Ph*Xd"
 READ = "#444444"
 

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mnad.config import DetectorConfig, ImageConfig
+from mnad.config import DetectorConfig, ImageConfig, LayoutOptions
 from mnad.data.clips import Clips, past_frames
 from mnad.data.images import Images
-from mnad.data.layout import is_video, read_layout
-from mnad.data.options import LayoutOptions
+from mnad.data.layouts import is_video, read_layout
 from mnad.data.source import Source
 from mnad.data.videos import read_videos
-from mnad.errors import UserError
-from mnad.files import read_table
+from mnad.run import UserError
+from mnad.run.files import read_table
 
 GROUPS = ("train", "normal", "anomaly")
 
@@ -66,7 +65,7 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto", options: Layout
     Kinds are those of ``kinds.csv``; without that file, the set and the label.
 
     Raises:
-        UserError: see :func:`mnad.data.layout.read_layout` and :func:`read_kinds`.
+        UserError: see :func:`mnad.data.layouts.read_layout` and :func:`read_kinds`.
     """
     found = read_layout(root, layout, options=options)
     paths = [*found.train, *found.known, *found.test]

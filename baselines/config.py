@@ -1,0 +1,67 @@
+"""Configurations of training and comparison with the options of the baselines."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mnad.config import DataConfig, DetectorConfig, ModelConfig, OptimConfig, TrainConfig
+from mnad.run import UserError
+
+
+@dataclass
+class MemAEConfig(ModelConfig):
+    """MNAD's network and what only MemAE has.
+
+    Args:
+        memae_items: items of MemAE, a baseline; its paper has 100 (digits) to 2000 (video).
+    """
+
+    memae_items: int = 500
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range."""
+        super().__post_init__()
+        if self.memae_items < 1:
+            raise UserError(f"model.memae_items: {self.memae_items}; at least 1 was expected")
+
+
+def small_model() -> MemAEConfig:
+    """The network of the wells."""
+    return MemAEConfig(width=8, item_dim=64)
+
+
+@dataclass(kw_only=True)
+class TrainWithBaselines(TrainConfig):
+    """Train, choose the threshold, judge on the test folder."""
+
+    model: MemAEConfig = field(default_factory=small_model)
+    compare: list[str] = field(default_factory=lambda: ["conv_ae"])
+
+
+@dataclass(kw_only=True)
+class CompareConfig(DetectorConfig, DataConfig):
+    """What to compare, on which images. A run that was interrupted goes on where it stopped.
+
+    Args:
+        out: folder of the comparison.
+        overwrite: empty an existing comparison first.
+        seeds: how often each method is trained, with seeds 0, 1, ...
+        methods: names, in the order of the table; none is all of them.
+        resamples: of the bootstrap over test images.
+        optim: the training loop.
+    """
+
+    out: Path = Path("runs/compare")
+    overwrite: bool = False
+    seeds: int = 3
+    methods: list[str] | None = None
+    resamples: int = 2000
+    model: MemAEConfig = field(default_factory=small_model)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        """Replace None by what the variant has; raises ``UserError`` for a number out of range."""
+        super().__post_init__()
+        self.optim = self.optim.resolved(self.model.variant)
+        for key in ("seeds", "resamples"):
+            if getattr(self, key) < 1:
+                raise UserError(f"{key}: {getattr(self, key)}; at least 1 was expected")

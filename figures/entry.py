@@ -1,0 +1,98 @@
+"""What a committed figure is: inputs, a drawing with a caption for each file, or a reason to skip it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mnad.run.files import read_json
+
+MARK = "<!-- drawn by scripts/make_figures.py -->"  # first line of every caption; edits there are lost
+
+
+class NotStoredError(Exception):
+    """A figure cannot be drawn here; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the stored results are.
+
+    Attributes:
+        results: folder with the stored results of each part, usually ``figures/``.
+        checkpoint: detector of the synthetic wells, for pictures of what it does; None is the shipped one.
+        data: folder of drawn wells; None draws the synthetic default.
+    """
+
+    results: Path
+    checkpoint: Path | None = None
+    data: Path | None = None
+
+    def stored(self, path: str) -> Path:
+        """``results / path``.
+
+        Raises:
+            NotStoredError: it is not there.
+        """
+        found = self.results / path
+        if not found.exists():
+            raise NotStoredError(f"{found} is missing; a stored result was expected there")
+        return found
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Text beside a figure.
+
+    Attributes:
+        title: one line.
+        shows: what is to be seen, and how to read it.
+        source: run or command, and date.
+        conclusion: what follows from it; written from the numbers, so that it stays true when they change.
+    """
+
+    title: str
+    shows: str
+    source: str
+    conclusion: str
+
+    def markdown(self) -> str:
+        """The caption file."""
+        parts = {"Shows": self.shows, "From": self.source, "Conclusion": self.conclusion}
+        text = "\n\n".join(f"**{name}.** {part}" for name, part in parts.items())
+        return f"{MARK}\n# {self.title}\n\n{text}\n"
+
+
+@dataclass
+class Drawn:
+    """What one entry wrote into the folder that it was given.
+
+    Attributes:
+        captions: figure (path below the folder, without suffix) -> caption; each has a file for each of ``FORMATS``.
+        extras: other files (paths below the folder) that belong to the figures, such as their numbers.
+    """
+
+    captions: dict[str, Caption]
+    extras: list[str] = field(default_factory=list)
+
+
+# Draws into a folder. Raises NotStoredError when its inputs are not there.
+Entry = Callable[[Inputs, Path], Drawn]
+
+
+def origin(folder: Path, part: str = "") -> str:
+    """Command and date of the results in ``folder``: from ``run.json`` (``command``, ``date``), else the run's own
+    ``provenance.json``. A ``run.json`` of several results has such an object for each ``part``."""
+    record: dict = {}
+    for name in ("provenance.json", "run.json"):
+        if (folder / name).is_file():
+            record |= read_json(folder / name)
+    record |= record.get(part, {})
+    command = f"`{record['command']}`" if "command" in record else f"results stored in {folder.name}/"
+    date = str(record.get("date", "date not stored"))[:10] if "date" in record else "date not stored"
+    revision = f", revision {record['git_revision']}" if "git_revision" in record else ""
+    return f"{command}, {date}{revision}."
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``0.9667`` -> ``96.7 %``."""
+    return f"{100 * share:.{digits}f} %"

@@ -1,0 +1,102 @@
+"""Finished video runs side by side: numbers, dates and commands of all, and the scores of their test frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from figures.config import CollectConfig
+from mnad.evaluation.judge import NO_UPDATE
+from mnad.evaluation.result import read_evaluations
+from mnad.report.tables import percent_number
+from mnad.run import UserError
+from mnad.run.files import output_folder, read_json, read_log, read_table, write_csv, write_json
+
+KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
+
+
+def read_run(folder: Path) -> dict[str, object]:
+    """What ``results.json`` says of one run.
+
+    Raises:
+        UserError: not a finished video run.
+    """
+    metrics, config, record = (
+        read_json(folder / f"{name}.json", "a finished video run") for name in ("metrics", "config", "provenance")
+    )
+    evaluations = read_evaluations(folder)
+    if NO_UPDATE not in evaluations:
+        raise UserError(f"{folder}: judged photographs; a run on videos was expected")
+    log = read_log(folder / "log.jsonl")
+    tests = {
+        name: {
+            "scores": {score: {key: values[key] for key in KEYS} for score, values in test["scores"].items()},
+            "memory": test["memory"],
+            "memory_updates": test["memory_updates"],
+        }
+        for name, test in evaluations.items()
+    }
+    return {
+        "run": folder.name,
+        "date": record["date"],
+        "command": record.get("command"),
+        "git_revision": record["git_revision"],
+        "model": config["model"],
+        "images": config["images"],
+        "optim": config["optim"],
+        "seed": config["seed"],
+        "primary": metrics["primary"],
+        "test": tests,
+        "parameters": metrics["parameters"],
+        "train_seconds": metrics["train_seconds"],
+        "last_epoch": log.iloc[-1].to_dict(),
+    }
+
+
+def frame_auc(results: Sequence[Mapping]) -> pd.DataFrame:
+    """One row for each run, test and score of :func:`read_run`: frame AUC and its mean over videos, in percent."""
+    rows = [
+        {
+            "run": result["run"],
+            "test": name,
+            "score": score,
+            "frame AUC": percent_number(values["auroc"]),
+            "mean over videos": percent_number(values["auroc_video_mean"]),
+        }
+        for result in results
+        for name, test in result["test"].items()
+        for score, values in test["scores"].items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def first_scores(run: Path, result: Mapping) -> pd.DataFrame:
+    """Scores of every frame in the first test of ``run``: ``video``, ``frame``, ``label`` and ``score_NAME``.
+
+    Raises:
+        UserError: the run's table is missing or lacks a column.
+    """
+    name, test = next(iter(result["test"].items()))
+    columns = ["video", "frame", "label", *(f"score_{score}" for score in test["scores"])]
+    return read_table(run / f"scores_{name.replace(' ', '_')}.csv", set(columns), text=("video",))[columns].round(5)
+
+
+def collect_runs(config: CollectConfig) -> None:
+    """Everything that ``scripts/collect_video_runs.py`` does: read, print, write.
+
+    Raises:
+        UserError: no run, one that is not finished, or a folder that holds something and may not be written to.
+    """
+    if not config.runs:
+        raise UserError("--runs: is empty; at least one run folder was expected")
+    results = [read_run(run) for run in config.runs]
+    folder = output_folder(config.out, config.overwrite)
+    print(frame_auc(results).to_string(index=False))
+    write_json(folder / "results.json", {"runs": results})
+    record = {}
+    for run, result in zip(config.runs, results, strict=True):
+        part = f"scores_{result['model']['variant']}"
+        if part not in record:  # the first run of its variant
+            record[part] = {key: result[key] for key in ("command", "date", "git_revision")}
+            write_csv(folder / f"{part}.csv", first_scores(run, result))
+    write_json(folder / "run.json", record)

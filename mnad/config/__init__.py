@@ -1,0 +1,128 @@
+"""Configurations: documented dataclasses; YAML files in ``configs/`` are differences from these.
+
+Nothing here imports torch, so that a command line answers at once.
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from mnad.config.data import DataConfig, ImageConfig, LayoutOptions
+from mnad.config.network import (
+    PAST_FRAMES,
+    PUBLISHED,
+    STRIDE,
+    ModelConfig,
+    Published,
+    Reduction,
+    UpdateNormaliser,
+    Variant,
+    past_frames,
+)
+from mnad.config.scoring import (
+    Combine,
+    Normalise,
+    Rule,
+    ScoreConfig,
+    TermConfig,
+    ThresholdConfig,
+    mnad_score,
+    wells_score,
+)
+from mnad.config.training import MEMORY_LOSSES, OptimConfig
+from mnad.run import UserError
+
+__all__ = [
+    "MEMORY_LOSSES",
+    "PAST_FRAMES",
+    "PUBLISHED",
+    "STRIDE",
+    "Combine",
+    "DataConfig",
+    "DetectorConfig",
+    "ImageConfig",
+    "LayoutOptions",
+    "ModelConfig",
+    "Normalise",
+    "OptimConfig",
+    "Published",
+    "Reduction",
+    "Rule",
+    "ScoreConfig",
+    "TermConfig",
+    "ThresholdConfig",
+    "TrainConfig",
+    "UpdateNormaliser",
+    "Variant",
+    "mnad_score",
+    "past_frames",
+    "wells_score",
+]
+
+
+@dataclass(kw_only=True)
+class DetectorConfig:
+    """Everything that a checkpoint needs to say about itself.
+
+    Args:
+        model: the network.
+        images: how images are read.
+        scores: scores by name; none is ``wells`` and the paper's ``mnad`` for reconstruction, ``mnad`` for prediction.
+        primary: the score that gives the verdict; the others are reported beside it; none is ``wells`` for
+            reconstruction, ``mnad`` for prediction.
+        threshold: how each score's threshold is chosen.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    images: ImageConfig = field(default_factory=ImageConfig)
+    scores: dict[str, ScoreConfig] | None = None
+    primary: str | None = None
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+
+    def __post_init__(self) -> None:
+        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there."""
+        photographs = self.model.variant == "recon"
+        if self.scores is None:
+            wells = {"wells": wells_score()} if photographs else {}
+            self.scores = wells | {"mnad": mnad_score(self.model.variant)}
+        if self.primary is None:
+            self.primary = "wells" if photographs else "mnad"
+        if self.primary not in self.scores:
+            raise UserError(f"primary: {self.primary!r}; one of {', '.join(self.scores)} was expected")
+
+    def rule(self, score: str) -> ThresholdConfig:
+        """How the threshold of ``score`` is chosen: by its own rule, else by the detector's."""
+        config = self.scores.get(score) if self.scores else None
+        return (config.threshold if config else None) or self.threshold
+
+    def detector(self, **changes: object) -> "DetectorConfig":
+        """The part of a longer configuration that a checkpoint keeps, with ``changes``."""
+        return DetectorConfig(**{f.name: getattr(self, f.name) for f in fields(DetectorConfig)} | changes)
+
+
+@dataclass(kw_only=True)
+class TrainConfig(DetectorConfig, DataConfig):
+    """Train, choose the threshold, judge on the test folder.
+
+    Args:
+        out: run folder; none makes ``runs/wells-<date>-<time>``.
+        overwrite: empty an existing run folder first.
+        resume: go on in an existing run folder.
+        seed: of weights, order and validation split (the synthetic wells are always the same).
+        compare: further models, trained and judged by the same loop and scores, for the table.
+        optim: the training loop.
+    """
+
+    out: Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+    seed: int = 0
+    compare: list[str] = field(default_factory=lambda: ["conv_ae"])
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
+        super().__post_init__()
+        self.optim = self.optim.resolved(self.model.variant)
+        if self.seed < 0:
+            raise UserError(f"seed: {self.seed}; 0 or more was expected")

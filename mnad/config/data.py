@@ -1,0 +1,79 @@
+"""Where the images are and how they are read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mnad.config.network import STRIDE
+from mnad.run import UserError
+
+
+@dataclass
+class LayoutOptions:
+    """Options of the layouts; each layout reads those it knows.
+
+    Args:
+        category: ``mvtec``: which category of a folder of several; ``all`` compares one after the other.
+        normal: ``two_folders``: name of the folder of normal images.
+        abnormal: ``two_folders``: name of the folder of anomalies.
+        test_fraction: ``two_folders``: share of the normals that goes to the test.
+        known_fraction: ``two_folders``, ``textile``: share of the (training) anomalies that may choose the threshold;
+            ``two_folders`` tests on the others.
+        seed: of the splits that a layout makes.
+        description: ``generic``: YAML file that says where the images are (or the ``split.json`` of a run).
+        allow_mixed: accept that grey or colour alone tells the test anomalies from the normals.
+    """
+
+    category: str = ""
+    normal: str = "normal"
+    abnormal: str = "abnormal"
+    test_fraction: float = 0.3
+    known_fraction: float = 0.0
+    seed: int = 0
+    description: Path | None = None
+    allow_mixed: bool = False
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Which images; the base of every script's configuration that reads a dataset.
+
+    Args:
+        data: folder of photographs or of videos (``mnad.data.layout``, ``mnad.data.videos``); none draws the
+            synthetic wells into ``data/synthetic_wells``.
+        layout: how ``data`` is laid out; ``auto`` looks at its folders.
+        layout_options: names and shares of the layouts that need some.
+    """
+
+    data: Path | None = None
+    layout: str = "auto"
+    layout_options: LayoutOptions = field(default_factory=LayoutOptions)
+
+
+@dataclass
+class ImageConfig:
+    """How images are read.
+
+    Args:
+        height: pixels, divisible by 8.
+        width: pixels, divisible by 8.
+        validation_fraction: share of the training normals (of videos: whole ones) kept back for statistics and
+            threshold.
+        memory_gb: largest set of decoded images to keep in memory; larger ones are decoded on the fly.
+    """
+
+    height: int = 32
+    width: int = 48
+    validation_fraction: float = 0.1
+    memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a size that the network cannot take."""
+        for key in ("height", "width"):
+            value = getattr(self, key)
+            if value < STRIDE or value % STRIDE:
+                raise UserError(f"images.{key}: {value}; a positive multiple of {STRIDE} was expected")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.height, self.width

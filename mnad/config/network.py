@@ -1,0 +1,68 @@
+"""What the network is. Where paper and official code differ, the default is the official behaviour."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mnad.run import UserError
+
+Variant = Literal["recon", "pred"]
+UpdateNormaliser = Literal["all", "assigned"]
+Reduction = Literal["mean", "sum"]
+
+STRIDE = 8  # pixels of the input per position of the query map
+PAST_FRAMES = 4  # frames the prediction variant sees; the next one is its target
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the authors' code sets differently for the two variants."""
+
+    memory_loss: float  # weight of compactness, and of separateness (eq. 7)
+    psnr_share: float  # lambda of the score: of PSNR; the rest is the feature distance's
+    gamma: float  # the memory is updated at test time only below this E_t (eq. 14)
+
+
+PUBLISHED: dict[Variant, Published] = {
+    "recon": Published(memory_loss=0.01, psnr_share=0.7, gamma=0.015),
+    "pred": Published(memory_loss=0.1, psnr_share=0.6, gamma=0.01),
+}
+
+
+def past_frames(variant: Variant) -> int:
+    """Frames before the target that a variant sees: 4 for prediction, 0 for reconstruction."""
+    return PAST_FRAMES if variant == "pred" else 0
+
+
+@dataclass
+class ModelConfig:
+    """The network. A model ignores the keys that it does not have (a plain autoencoder has no items).
+
+    Args:
+        name: one of ``mnad.model.build.MODELS``.
+        variant: ``recon`` or ``pred``.
+        width: channels of the first stage; official 64.
+        items: number of memory items; official 10.
+        item_dim: dimension of queries and items; official 512.
+        temperature: divides the scores before every softmax of the memory; 1 is faithful.
+        detach_attention: official True, paper False.
+        update_normaliser: official ``all``, paper ``assigned``.
+        reduction: of the memory losses; official ``mean``, paper ``sum``.
+    """
+
+    name: str = "mnad"
+    variant: Variant = "recon"
+    width: int = 64
+    items: int = 10
+    item_dim: int = 512
+    temperature: float = 1.0
+    detach_attention: bool = True
+    update_normaliser: UpdateNormaliser = "all"
+    reduction: Reduction = "mean"
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range."""
+        for key in ("width", "items", "item_dim"):
+            if getattr(self, key) < 1:
+                raise UserError(f"model.{key}: {getattr(self, key)}; at least 1 was expected")
+        if not self.temperature > 0:
+            raise UserError(f"model.temperature: {self.temperature}; a number above 0 was expected")

@@ -1,0 +1,86 @@
+"""From the network's output to a verdict: scores made of terms, and the rule that chooses each threshold."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mnad.config.network import PUBLISHED, Variant
+from mnad.run import UserError
+
+Rule = Literal["anomalous_quantile", "normal_quantile", "midpoint", "balanced"]
+Normalise = Literal["minmax", "spread"]
+Combine = Literal["sum", "max"]
+
+
+@dataclass
+class ThresholdConfig:
+    """How the threshold is chosen.
+
+    Args:
+        rule: ``anomalous_quantile``: a low quantile of the known anomalies. ``normal_quantile``: a high quantile of
+            the validation normals. ``midpoint``: halfway between those two. ``balanced``: the largest balanced
+            accuracy on both sets, in the middle of the gap that attains it.
+        anomalous_quantile: in [0, 1]; the share of known anomalies that may be missed: 1 % to find 99 %.
+        normal_quantile: in [0, 1]; also the fallback when there are no known anomalies.
+    """
+
+    rule: Rule = "anomalous_quantile"
+    anomalous_quantile: float = 0.01
+    normal_quantile: float = 0.995
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a quantile outside [0, 1]."""
+        for key in ("anomalous_quantile", "normal_quantile"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"threshold.{key}: {getattr(self, key)}; a number from 0 to 1 was expected")
+
+
+@dataclass
+class TermConfig:
+    """One term: its name in ``mnad.scoring.TERMS``, its weight, and the options of its class."""
+
+    name: str
+    weight: float = 1.0
+    options: dict[str, float | list[float] | dict[str, list[float]] | None] = field(default_factory=dict)
+
+
+@dataclass
+class ScoreConfig:
+    """A score: terms, how each is brought to one scale on the validation normals, and how they are combined.
+
+    Args:
+        terms: the terms.
+        normalise: ``minmax``: (v - min) / (max - min), MNAD's. ``spread``: (v - median) / (q99 - median), so 1 is
+            what one normal in a hundred reaches in each term: every term gets the same false-alarm budget.
+        combine: ``sum`` of weight times term (MNAD's), or ``max``, an OR of the terms.
+        threshold: how this score's threshold is chosen; None is the detector's rule.
+        smooth: frames of a centred moving average over the scores of a video (ours; 1 is none, the paper's).
+            Photographs have no neighbours and ignore it.
+    """
+
+    terms: list[TermConfig]
+    normalise: Normalise = "minmax"
+    combine: Combine = "sum"
+    threshold: ThresholdConfig | None = None
+    smooth: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a score without terms or a window below 1."""
+        if not self.terms:
+            raise UserError("score: no terms; at least one was expected")
+        if self.smooth < 1:
+            raise UserError(f"smooth: {self.smooth}; at least 1 frame was expected")
+
+
+def mnad_score(variant: Variant = "recon") -> ScoreConfig:
+    """The paper's score: ``lambda * norm(-PSNR) + (1 - lambda) * norm(D)``; lambda 0.7 reconstruction, 0.6 prediction.
+
+    The paper writes ``1 - norm(P)``; the min-max of -P is the same number. The paper takes minimum and maximum over
+    a test video; ours are those of the validation normals, since a single photo has no video.
+    """
+    share = PUBLISHED[variant].psnr_share
+    return ScoreConfig([TermConfig("psnr", share), TermConfig("feature_distance", round(1 - share, 12))])
+
+
+def wells_score() -> ScoreConfig:
+    """Ours, for casting wells: the larger of wall hue and glitter, each on the scale of the validation normals."""
+    return ScoreConfig([TermConfig("wall_hue"), TermConfig("glitter")], normalise="spread", combine="max")

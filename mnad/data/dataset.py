@@ -1,0 +1,189 @@
+"""What an experiment runs on: photographs or videos behind one small protocol."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mnad.config import DataConfig, ImageConfig, Variant, past_frames
+from mnad.data.checks import check_colours, duplicates
+from mnad.data.clips import Clips, split_videos
+from mnad.data.images import Images, split
+from mnad.data.layout import Layout
+from mnad.data.layouts import check_data_given, is_video, read_layout
+from mnad.data.masks import read_masks
+from mnad.data.source import Source
+from mnad.data.split_file import relative, seen_before, split_roles
+from mnad.data.synthetic import SYNTHETIC, draw_wells
+from mnad.data.videos import VideoLayout, read_videos
+from mnad.run import UserError
+
+
+class Dataset(Protocol):
+    """Images by role: ``train``, ``validation`` and ``known`` for :meth:`sources`, and the test.
+
+    Attributes:
+        root: the folder or file that was read.
+        words: what a test unit is called: ``images`` or ``frames``.
+        labels: of the test, 1 = anomalous; of videos one array each; None where there are none.
+    """
+
+    root: Path
+    words: str
+    labels: np.ndarray | list[np.ndarray] | None
+
+    def sources(self, seed: int) -> dict[str, Source]:
+        """``train``, ``validation`` and, where there are any, ``known``; only the split depends on ``seed``."""
+        ...
+
+    def read(self) -> dict[str, object]:
+        """Read everything once, so that what is wrong is told before anything is trained; returns the findings."""
+        ...
+
+    def split_record(self, seed: int) -> dict[str, object]:
+        """Which image had which role, for ``split.json``."""
+        ...
+
+    def check_unseen(self, checkpoint: Path) -> None:
+        """Raises ``UserError`` if the test holds images that chose weights or threshold of ``checkpoint``."""
+        ...
+
+    def __str__(self) -> str:
+        """The roles and their sizes, in one line."""
+        ...
+
+
+class Photographs:
+    """Photographs of a :class:`mnad.data.layout.Layout`; each file is opened once."""
+
+    words = "images"
+
+    def __init__(self, layout: Layout, images: ImageConfig, allow_mixed: bool = False) -> None:
+        self.layout, self.images, self.allow_mixed = layout, images, allow_mixed
+        self.root, self.labels = layout.root, layout.labels
+
+    def _open(self, paths: list[Path], name: str) -> Images:
+        return Images(paths, self.images.size, self.images.memory_gb, name)
+
+    @cached_property
+    def normals(self) -> Images:
+        """Training and validation normals."""
+        return self._open(self.layout.train, "train")
+
+    @cached_property
+    def known(self) -> Images | None:
+        """Known anomalies, for the threshold only."""
+        return self._open(self.layout.known, "known anomalies") if self.layout.known else None
+
+    @cached_property
+    def test(self) -> Images:
+        """The test images. Raises ``UserError`` when there are none."""
+        if not self.layout.test:
+            raise UserError(f"{self.root}: no test images; at least one was expected")
+        return self._open(self.layout.test, "test")
+
+    @cached_property
+    def masks(self) -> np.ndarray | None:
+        """N x H x W bool, which pixels of the test images are anomalous; None where the layout has no masks."""
+        return read_masks(self.layout, self.images.size) if self.layout.masks else None
+
+    @property
+    def test_names(self) -> list[str]:
+        """Path of each test image from the root."""
+        return [relative(path, self.root) for path in self.layout.test]
+
+    def split(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the training and of the validation normals."""
+        return split(len(self.layout.train), self.images.validation_fraction, seed)
+
+    def sources(self, seed: int) -> dict[str, Source]:
+        """See :class:`Dataset`."""
+        held_in, held_out = self.split(seed)
+        found = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
+        return found | ({"known": self.known} if self.known is not None else {})
+
+    def read(self) -> dict[str, object]:
+        """See :class:`Dataset`: counts of duplicates across roles, and of grey images among coloured ones."""
+        roles = {"train": self.normals, "known": self.known, "test": self.test}
+        roles = {role: images for role, images in roles.items() if images is not None}
+        grey = check_colours(roles, self.labels, self.allow_mixed)
+        return {"grey_images_among_colour": grey, **duplicates(roles)}
+
+    def split_record(self, seed: int) -> dict[str, object]:
+        """See :class:`Dataset`; ``sha256`` says what the training and the threshold have seen, whatever its name."""
+        seen = [self.normals, *([self.known] if self.known is not None else [])]
+        digests = {
+            relative(s, self.root): d for images in seen for s, d in zip(images.sources, images.digests, strict=True)
+        }
+        return split_roles(self.layout, self.split(seed)[1]) | {"sha256": digests}
+
+    def check_unseen(self, checkpoint: Path) -> None:
+        """See :class:`Dataset`; a copy under another name is told by a warning."""
+        seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
+
+    def __str__(self) -> str:
+        held_in, held_out = self.split(0)
+        known, test = len(self.layout.known), len(self.layout.test)
+        return f"{len(held_in)} training, {len(held_out)} validation, {known} known anomalies, {test} test"
+
+
+class Videos:
+    """Videos of a :class:`mnad.data.videos.VideoLayout`; whole ones are kept back for validation."""
+
+    words = "frames"
+
+    def __init__(self, layout: VideoLayout, images: ImageConfig, variant: Variant, root: Path) -> None:
+        self.layout, self.images, self.root = layout, images, root
+        self.past = past_frames(variant)
+        self.labels, self.test = layout.labels, layout.test
+
+    def split(self, seed: int) -> dict[str, list]:
+        """Role -> videos."""
+        held_in, held_out = split_videos(self.layout.train, self.images.validation_fraction, seed)
+        return {"train": held_in, "validation": held_out}
+
+    def sources(self, seed: int) -> dict[str, Source]:
+        """See :class:`Dataset`."""
+        size, memory = self.images.size, self.images.memory_gb
+        return {role: Clips(videos, size, self.past, memory, role) for role, videos in self.split(seed).items()}
+
+    def read(self) -> dict[str, object]:
+        """See :class:`Dataset`; videos have no findings."""
+        for video in self.test:
+            video.check()
+        return {}
+
+    def split_record(self, seed: int) -> dict[str, object]:
+        """See :class:`Dataset`: video -> number of frames, since a single video is cut in two."""
+        roles = {role: {video.name: len(video) for video in videos} for role, videos in self.split(seed).items()}
+        return roles | {"test": [video.name for video in self.test]}
+
+    def check_unseen(self, checkpoint: Path) -> None:
+        """See :class:`Dataset`. Training and test videos lie in folders of their own."""
+
+    def __str__(self) -> str:
+        roles = self.split(0)
+        clips = {role: sum(len(video) - self.past for video in videos) for role, videos in roles.items()}
+        counts = ", ".join(f"{count} {role} clips" for role, count in clips.items())
+        return f"{counts}, {len(self.test)} test videos"
+
+
+def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, train: bool = True) -> Photographs | Videos:
+    """The dataset of ``config``; nothing is decoded yet.
+
+    Args:
+        variant: of the model that will read it.
+        train: False needs only the test.
+
+    Raises:
+        UserError: no such folder, a layout that does not fit, or a variant that cannot read it.
+    """
+    check_data_given(config.data, config.layout, config.layout_options, variant)
+    if config.data is not None and is_video(config.data, config.layout, config.layout_options):
+        return Videos(read_videos(config.data, train=train), images, variant, config.data)
+    if variant != "recon":
+        raise UserError(f"model.variant: {variant}; recon was expected for photographs")
+    root = config.data if config.data is not None else draw_wells(SYNTHETIC)
+    layout = read_layout(root, config.layout, train=train, options=config.layout_options)
+    return Photographs(layout, images, config.layout_options.allow_mixed)

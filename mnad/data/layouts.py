@@ -1,0 +1,92 @@
+"""Layouts by name, and which of them a folder has."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from mnad.config import LayoutOptions
+from mnad.data.generic import read_generic
+from mnad.data.layout import Layout, read_wells
+from mnad.data.mvtec import read_mvtec
+from mnad.data.textile import read_textile
+from mnad.data.two_folders import read_two_folders
+from mnad.data.videos import is_video_file
+from mnad.run import UserError
+
+Reader = Callable[[Path, bool, bool, LayoutOptions | None], Layout]  # root, train, test, options
+
+LAYOUTS: dict[str, Reader] = {
+    "wells": read_wells,
+    "mvtec": read_mvtec,
+    "two_folders": read_two_folders,
+    "textile": read_textile,
+    "generic": read_generic,
+}
+
+
+def is_video(root: Path, name: str = "auto", options: LayoutOptions | None = None) -> bool:
+    """Whether ``root`` is to be read as videos (:mod:`mnad.data.videos`) and not as photographs."""
+    return name == "video" or (name == "auto" and detect_layout(root, options) == "video")
+
+
+def check_data_given(data: Path | None, layout: str, options: LayoutOptions, variant: str = "recon") -> None:
+    """Only the wells can be drawn, so that every other layout needs a folder.
+
+    Raises:
+        UserError: ``data`` is None and ``layout``, ``options`` or the variant of the model ask for anything else.
+    """
+    if data is not None or (variant == "recon" and layout in ("auto", "wells") and options.description is None):
+        return
+    if layout == "video" or variant == "pred":
+        raise UserError("data: none; a folder of videos was expected")
+    name = "generic" if layout == "auto" else layout
+    raise UserError(f"data: none; a folder of the layout {name} was expected")
+
+
+def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
+    """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
+
+    Raises:
+        UserError: the folder is missing or fits no layout.
+    """
+    options = options or LayoutOptions()
+    if options.description is not None:
+        return "generic"
+    if is_video_file(root):
+        return "video"
+    if not root.is_dir():
+        raise UserError(f"{root}: missing; a folder of images was expected")
+    if (root / "test" / "imgs").is_dir() or (root / "proliv").is_dir():
+        return "wells"
+    if (root / "ground_truth").is_dir() or any(root.glob("train/*/")) or any(root.glob("*/train/good")):
+        return "mvtec"
+    if (root / "train").is_dir():
+        return "wells"
+    if (root / "training" / "frames").is_dir() or (root / "testing" / "frames").is_dir():
+        return "video"
+    if (root / options.normal).is_dir() or (root / options.abnormal).is_dir():
+        return "two_folders"
+    if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
+        return "textile"
+    raise UserError(
+        f"{root}: fits no known layout; train/ and test/imgs/ (wells), training/frames/ and testing/frames/ (video), "
+        f"train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) or "
+        "--layout_options.description (generic) was expected"
+    )
+
+
+def read_layout(
+    root: Path, name: str = "auto", train: bool = True, test: bool = True, options: LayoutOptions | None = None
+) -> Layout:
+    """Files of ``root`` by the layout ``name`` (``auto`` looks at the folders).
+
+    Raises:
+        UserError: unknown name, videos, or anything the layout's reader refuses.
+    """
+    if name == "auto":
+        name = detect_layout(root, options)
+    if name == "video":
+        raise UserError(f"{root}: videos; a folder of photographs was expected")
+    if name not in LAYOUTS:
+        raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
+    return replace(LAYOUTS[name](root, train, test, options), root=root)

@@ -1,0 +1,1 @@
+"""The one judge: a detector on a test set that no choice has seen, photographs and videos alike."""

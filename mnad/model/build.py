@@ -1,0 +1,63 @@
+"""Models by name, and the device that they run on. Baselines are added by ``baselines.register()``."""
+
+import inspect
+from dataclasses import asdict
+
+import torch
+
+from mnad.config import ModelConfig
+from mnad.model.mnad import MNAD
+from mnad.model.network import Network
+from mnad.run import UserError
+
+MODELS: dict[str, type[Network]] = {"mnad": MNAD}
+CONFIGS: dict[str, type[ModelConfig]] = {}  # of models with options of their own
+
+
+def register(name: str, model: type[Network], config: type[ModelConfig] = ModelConfig) -> None:
+    """Let configurations and checkpoints name ``model``; ``config`` has the options that are the model's own."""
+    MODELS[name] = model
+    CONFIGS[name] = config
+
+
+def config_class(name: str) -> type[ModelConfig]:
+    """The class of ``model`` in the configuration of a checkpoint of the model ``name``."""
+    return CONFIGS.get(name, ModelConfig)
+
+
+def loss_names() -> set[str]:
+    """Terms that some model has besides the pixel error."""
+    return {name for model in MODELS.values() for name in model.loss_weights}
+
+
+def build_model(config: ModelConfig) -> Network:
+    """The model that ``config`` describes, with freshly drawn weights (seed torch first).
+
+    Raises:
+        UserError: unknown name, or a variant that the model does not have.
+    """
+    if config.name not in MODELS:
+        raise UserError(f"model.name: {config.name!r}; one of {', '.join(MODELS)} was expected")
+    model = MODELS[config.name]
+    known = inspect.signature(model).parameters
+    if config.variant != "recon" and "variant" not in known:
+        raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; 'recon' was expected")
+    return model(**{key: value for key, value in asdict(config).items() if key in known})
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: a name torch does not know, or CUDA where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device: {name!r} is not available on this machine; auto, cpu or cuda was expected") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device: {name!r}; auto, cpu or cuda was expected")
+    return device

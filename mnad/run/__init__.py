@@ -1,0 +1,5 @@
+"""What every command needs besides its subject: errors, files, settings, provenance, the command line."""
+
+
+class UserError(ValueError):
+    """A mistake in the user's input; its message is one line: which file, key or value; expected X, got Y."""

@@ -1,0 +1,97 @@
+"""One safetensors file of tensors and JSON texts, with a digest, written atomically and checked when it is read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnad.run import UserError
+from mnad.run.files import atomic_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "mnad-detector-1"
+# The shipped detectors: inside an installed package, or beside it in a checkout.
+SHIPPED = next(f for p in Path(__file__).parents[1:3] if (f := p / "checkpoints").is_dir() or p.name != "mnad")
+
+
+def find_checkpoint(path: Path | str) -> Path:
+    """The file of a run folder, a file itself, or a shipped detector by its name (``wells``).
+
+    Raises:
+        UserError: none of these.
+    """
+    found = Path(path)
+    if found.is_dir():
+        found = found / "model.safetensors"
+    if found.is_file():
+        return found
+    shipped = SHIPPED / f"{path}.safetensors"
+    if found.suffix == "" and found.parent == Path() and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
+    raise UserError(f"{found}: missing; a checkpoint (.safetensors), a run folder or one of {names} was expected")
+
+
+def tensors_digest(tensors: "Mapping[str, Tensor]") -> str:
+    """SHA-256 over names, types, shapes and bytes of CPU tensors, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping[str, Any]) -> None:
+    """Write ``tensors`` and ``texts`` (name -> JSON-able value) to ``path``.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {name: json.dumps(value, allow_nan=False) for name, value in texts.items()}
+    metadata |= {"format": FORMAT, "sha256": tensors_digest(kept)}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(kept, temporary, metadata)
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(str(error)) from error
+
+
+def read_checkpoint(path: Path) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    """Tensors and texts of :func:`write_checkpoint`. Files from before there was a digest are read without that check.
+
+    Raises:
+        UserError: truncated, of another program, changed since it was written, or with numbers that are not
+            finite.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: is truncated or no safetensors file ({error}); a checkpoint was expected") from error
+    if metadata.pop("format", None) != FORMAT:
+        raise UserError(f"{path}: is no checkpoint of this project; one of the format {FORMAT!r} was expected")
+    digest = metadata.pop("sha256", None)
+    if digest is not None and digest != tensors_digest(tensors):
+        raise UserError(f"{path}: its contents have changed since it was written; an undamaged checkpoint was expected")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(f"{path}: {name} holds numbers that are not finite; a trained checkpoint was expected")
+    try:
+        texts = {name: json.loads(text) for name, text in metadata.items()}
+    except ValueError as error:
+        raise UserError(
+            f"{path}: its description is no JSON ({error}); an undamaged checkpoint was expected"
+        ) from error
+    return tensors, texts

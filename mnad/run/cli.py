@@ -1,0 +1,92 @@
+"""Command lines: one documented dataclass per script, parsed by jsonargparse.
+
+A YAML file given with ``--config`` is a short difference from the dataclass defaults; later options win.
+A switch needs no value: ``--overwrite`` alone means ``--overwrite true``.
+Unknown keys and wrong types are errors of one line and exit code 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import TypeVar
+
+import docstring_parser
+from docstring_parser import DocstringParam
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
+
+from mnad.config.old_keys import modern_argument, modernise
+from mnad.run import UserError
+
+Config = TypeVar("Config")
+
+
+def load_yaml(text: str) -> object:
+    """YAML of a configuration file or of a value, with today's words."""
+    return modernise(get_loader("yaml")(text))
+
+
+set_loader("mnad", load_yaml)
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the line breaks of a script's description and shows each option's type and default."""
+
+
+def build_parser(config_class: type, description: str | None = None) -> ArgumentParser:
+    """Parser with one option per field of ``config_class`` (nested dataclasses as ``--group.field``)."""
+    parser = ArgumentParser(
+        description=description,
+        exit_on_error=False,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+        parser_mode="mnad",
+    )
+    parser.add_argument("--config", action="config", help="YAML file of differences from the defaults")
+    parser.add_class_arguments(config_class, fail_untyped=False)
+    inherited = {arg.arg_name: arg.description for base in config_class.__mro__ for arg in documented(base)}
+    for action in parser._actions:
+        action.help = action.help or inherited.get(action.dest)
+    return parser
+
+
+def documented(config_class: type) -> list[DocstringParam]:
+    """Arguments in the docstring of ``config_class``; jsonargparse does not look at those of its bases."""
+    return docstring_parser.parse(config_class.__doc__ or "").params
+
+
+def give_switches_values(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone."""
+    switches = {f"--{key}" for key, value in parser.get_defaults().items() if isinstance(value, bool)}
+    return [
+        f"{word}=true" if word in switches and after.startswith("-") else word
+        for word, after in zip_longest(argv, argv[1:], fillvalue="-")
+    ]
+
+
+def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
+    """Fill ``config_class`` from ``argv``.
+
+    Raises:
+        UserError: unknown option or key, or a value of the wrong type.
+    """
+    parser = build_parser(config_class, description)
+    words = [modern_argument(word) for word in (sys.argv[1:] if argv is None else argv)]
+    try:
+        namespace = parser.parse_args(give_switches_values(parser, words))
+    except ArgumentError as error:
+        raise UserError(" ".join(str(error).split())) from error
+    namespace.pop("config", None)
+    return config_class(**parser.instantiate(namespace).as_dict())
+
+
+def run(main: Callable[[Config], object], config_class: type[Config], description: str | None = None) -> None:
+    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2."""
+    try:
+        main(parse(config_class, description=description))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

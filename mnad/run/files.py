@@ -1,0 +1,207 @@
+"""Writing without losing anything: atomic files and run folders that are never overwritten unasked."""
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnad.run import UserError
+
+if TYPE_CHECKING:  # pandas is slow to import
+    import pandas as pd
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of ``path``; move it into place when the block succeeds, drop it when it fails.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); a writable path was expected"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # a parent that is a file: there is nothing to drop
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content``, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_csv(path: Path, frame: "pd.DataFrame") -> None:
+    """Write the rows of ``frame`` as CSV, atomically."""
+    write_text(path, frame.to_csv(index=False))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically. NaN and infinity are an error, not invalid JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, expected: str = "JSON") -> dict:
+    """Parse ``path``.
+
+    Raises:
+        UserError: missing or no JSON object; ``expected`` says what the file should have been.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); {expected} was expected") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds no object; a JSON object was expected")
+    return found
+
+
+def read_table(path: Path, columns: set[str], text: tuple[str, ...] = (), literal: bool = False) -> "pd.DataFrame":
+    """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
+
+    Args:
+        literal: an empty cell or a word such as ``NA`` or ``None`` is text, too, not a missing number.
+
+    Raises:
+        UserError: unreadable or a column is missing.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype={name: str for name in text}, keep_default_na=not literal)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); a table was expected") from error
+    missing = sorted(columns - set(frame.columns))
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}; {', '.join(sorted(columns))} were expected")
+    return frame
+
+
+def read_log(path: Path) -> "pd.DataFrame":
+    """The log of a training, one row for each epoch.
+
+    Raises:
+        UserError: missing, or no such log.
+    """
+    import pandas as pd
+
+    try:
+        log = pd.read_json(path, lines=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is no log of a training ({error}); one JSON object a line was expected") from error
+    missing = {"epoch", "pixel", "validation_pixel"} - set(log.columns)
+    if missing:
+        raise UserError(f"{path}: no {', '.join(sorted(missing))}; the log of a training was expected")
+    return log
+
+
+def free(path: Path, expected: str = "a new file") -> Path:
+    """``path`` if nothing is there.
+
+    Raises:
+        UserError: something is; ``expected`` says what to give instead.
+    """
+    if path.exists():
+        raise UserError(f"{path}: exists already; {expected} was expected")
+    return path
+
+
+def check_replaceable(path: Path, mark: str) -> Path:
+    """``path`` if nothing is there, or a file that begins with ``mark`` (an earlier result of the same command).
+
+    Raises:
+        UserError: something else is there; it would be lost.
+    """
+    if path.exists():
+        try:
+            ours = path.read_text(encoding="utf-8").startswith(mark)
+        except (OSError, UnicodeDecodeError):
+            ours = False
+        if not ours:
+            raise UserError(f"{path}: exists already and is no earlier result; a new file was expected")
+    return path
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a run folder; empty if there is none.
+
+    Raises:
+        UserError: see :func:`read_json`.
+    """
+    path = folder / "config.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
+    """``out`` if :func:`open_run_folder` would open it; changes nothing, so it can be asked before the data are read.
+
+    Raises:
+        UserError: ``out`` exists and neither was asked for, or is not a run folder.
+    """
+    if overwrite and resume:
+        raise UserError("--overwrite and --resume exclude each other: one of them was expected")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; a folder was expected")
+    if out.is_dir() and any(out.iterdir()):
+        if not (overwrite or resume):
+            raise UserError(f"{out}: exists already; a new folder, --overwrite or --resume was expected")
+        if mark not in read_config(out):
+            raise UserError(f"{out}: holds other files than a run of this command; its run folder was expected")
+    return out
+
+
+def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
+    """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
+
+    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied.
+
+    Raises:
+        UserError: see :func:`check_run_folder`; or it cannot be written.
+    """
+    check_run_folder(out, overwrite, resume, mark)
+    try:
+        if overwrite and out.is_dir():
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); a writable path was expected") from error
+    return out
+
+
+def stamped(name: str) -> Path:
+    """``runs/<name>-<date>-<time>``: where a command writes that was told no folder, so that it can be repeated."""
+    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def output_folder(path: str | Path, overwrite: bool = False) -> Path:
+    """``path`` as a folder to write to, made if need be.
+
+    Raises:
+        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
+            folder cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
+    if occupied and not overwrite:
+        raise UserError(f"{path}: already there, another --out or --overwrite was expected")
+    return path

@@ -1,0 +1,1 @@
+"""From outputs to verdicts: terms, scores, thresholds, and how good they are."""

@@ -1,0 +1,85 @@
+"""From scores to a verdict: named rules that see validation normals and known anomalies, never the test set.
+
+An image is called anomalous when ``score >= threshold``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnad.config import DetectorConfig, Rule, ThresholdConfig
+from mnad.run import UserError
+
+
+@dataclass
+class Threshold:
+    """A chosen threshold, with the rule that was really used and a sentence that says so."""
+
+    value: float
+    rule: Rule
+    note: str
+
+
+def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
+    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest, in the unit of the scores.
+
+    Args:
+        normal: N scores of normals, at least one.
+        spill: K scores of anomalies, at least one.
+    """
+    from sklearn.metrics import roc_curve  # a detector loads without it
+
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(anomalous))]
+    scores = np.r_[normal, anomalous]
+    fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    best = thresholds[np.argmax(tpr - fpr)]
+    below = scores[scores < best]
+    return float((best + below.max()) / 2) if len(below) else float(best)
+
+
+def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.ndarray) -> Threshold:
+    """Apply ``config.rule`` to the scores of validation normals and known anomalies (1-D arrays).
+
+    Without anomalies every rule but ``normal_quantile`` falls back to it, and the note says so.
+
+    Raises:
+        UserError: an unknown rule, no normals.
+    """
+    if len(normal) == 0:
+        raise UserError("threshold: no validation normals; at least one was expected")
+    high = float(np.quantile(normal, config.normal_quantile))
+    high_name = f"the {config.normal_quantile:.2%} quantile of {len(normal)} validation normals"
+    if config.rule == "normal_quantile":
+        return Threshold(high, "normal_quantile", high_name)
+    if len(anomalous) == 0:
+        return Threshold(
+            high, "normal_quantile", f"no known anomalies for rule {config.rule}: fell back to {high_name}"
+        )
+    low = float(np.quantile(anomalous, config.anomalous_quantile))
+    low_name = f"the {config.anomalous_quantile:.2%} quantile of {len(anomalous)} known anomalies"
+    if config.rule == "anomalous_quantile":
+        return Threshold(low, config.rule, low_name)
+    if config.rule == "midpoint":
+        return Threshold((low + high) / 2, config.rule, f"halfway between {high_name} and {low_name}")
+    if config.rule == "balanced":
+        note = f"largest balanced accuracy on {len(normal)} validation normals and {len(anomalous)} known anomalies"
+        return Threshold(balanced_threshold(normal, anomalous), config.rule, note)
+    raise UserError(f"threshold.rule: {config.rule!r}; one of {', '.join(Rule.__args__)} was expected")
+
+
+def choose_thresholds(
+    config: DetectorConfig, normal: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray]
+) -> dict[str, Threshold]:
+    """The threshold of every score in ``normal``, each by its own rule.
+
+    Args:
+        config: has the rules.
+        normal: score -> N values of the validation normals.
+        known: score -> K values of the known anomalies; empty without any.
+
+    Raises:
+        UserError: see :func:`choose_threshold`.
+    """
+    none = np.zeros(0)
+    return {name: choose_threshold(config.rule(name), values, known.get(name, none)) for name, values in normal.items()}

@@ -1,0 +1,1 @@
+"""Training: one loop for every model, the state that it leaves, remedies for a collapsed memory."""

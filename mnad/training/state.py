@@ -1,0 +1,46 @@
+"""The state of a training in one file without any pickle, so that it goes on where it was interrupted."""
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mnad.run import UserError
+from mnad.run.files import atomic_path
+
+STATE = "training.safetensors"
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    """Write weights, memory and optimiser after ``epoch`` finished epochs, atomically."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors.update({f"optim.{index}.{key}": value for key, value in state.items()})
+    with atomic_path(path) as temporary:
+        # a copy without shared storage, on the CPU
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"epoch": str(epoch)})
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Undo :func:`save_state` into ``model`` and ``optimizer``; returns the number of finished epochs.
+
+    Raises:
+        UserError: a truncated file or one of another architecture.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            epoch = int(file.metadata()["epoch"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be resumed ({reason}); this run's training state was expected") from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optim."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return epoch
