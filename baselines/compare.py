@@ -44,11 +44,11 @@ def check_config(config: CompareConfig) -> Photographs:
     unknown = [name for name in config.methods if name not in names]
     if unknown or not config.methods or len(set(config.methods)) < len(config.methods):
         wrong = unknown[0] if unknown else config.methods
-        raise UserError(f"methods: {wrong!r}; some of {', '.join(names)}, each once, were expected")
+        raise UserError(f"methods: expected some of {', '.join(names)}, each once, got {wrong!r}")
     choose_device(config.optim.device)
     data = open_dataset(config, config.images, config.model.variant)
     if not isinstance(data, Photographs):
-        raise UserError(f"{config.data}: videos; a folder of photographs was expected")
+        raise UserError(f"{config.data}: videos; expected a folder of photographs")
     loss_weights(Detector(config.detector()).model, config.optim)
     return data
 

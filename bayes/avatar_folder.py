@@ -44,7 +44,7 @@ def fit_folder(
     given = dict(given or {})
     check_style(given, styles)
     if by is not None and by not in styles:
-        raise UserError(f"by: {by!r} is no category, one of {list(styles)} was expected")
+        raise UserError(f"by: {by!r} is no category; expected one of {list(styles)}")
     images, names = load_avatars(folder, size)
     regions = None
     if given or by or share == "part":
@@ -53,7 +53,7 @@ def fit_folder(
             regions = attribute_regions(images, attributes)
         known = (attributes[list(given)] == pd.Series(given, dtype=str)).all(axis=1).to_numpy()
         if not known.any():
-            raise UserError(f"given: no avatar of {folder} has {given}, at least one was expected")
+            raise UserError(f"given: no avatar of {folder} has {given}; expected at least one")
         images, attributes = images[known], attributes[known]
     pixels = PixelGenerator(alpha, {"pixel": 1, "block": block}.get(share), random_state=seed)
     if by is None:

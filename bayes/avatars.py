@@ -33,10 +33,10 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder, a folder of PNG avatars was expected")
+        raise UserError(f"{folder}: no such folder; expected a folder of PNG avatars")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
     if not paths:
-        raise UserError(f"{folder}: no *.png in this folder, at least one avatar was expected")
+        raise UserError(f"{folder}: no *.png in this folder; expected at least one avatar")
     images = []
     for path in paths:
         image = read_on_white(path)
@@ -46,8 +46,8 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
         elif images and image.shape != images[0].shape:
             (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
             raise UserError(
-                f"{path}: {width}x{height} pixels, but {paths[0].name} has {first_width}x{first_height}; "
-                "equal sizes or a size for all (--size) were expected"
+                f"{path}: {width}x{height} pixels, but {paths[0].name} has {first_width}x{first_height}; expected "
+                "equal sizes or a size for all (--size)"
             )
         images.append(image)
     return np.stack(images), [path.name for path in paths]
@@ -62,10 +62,10 @@ def read_on_white(path: Path) -> np.ndarray:
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}), a PNG picture was expected") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a PNG picture") from error
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None or image.dtype != np.uint8:
-        raise UserError(f"{path}: cannot be decoded, a PNG picture of 8 bits per channel was expected")
+        raise UserError(f"{path}: cannot be decoded; expected a PNG picture of 8 bits per channel")
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 3:
@@ -92,7 +92,7 @@ def load_attributes(folder: str | Path, names: Sequence[str], styles: Mapping[st
     table = table.drop_duplicates("file").set_index("file")
     absent = [name for name in names if name not in table.index]
     if absent:
-        raise UserError(f"{path}: no row for {absent[0]}, one for each PNG of the folder was expected")
+        raise UserError(f"{path}: no row for {absent[0]}; expected one for each PNG of the folder")
     table = table.loc[list(names), list(styles)]
     for name, row in table.iterrows():
         try:
@@ -115,7 +115,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if match is None:
-        raise UserError(f"size: {text!r} was given, WIDTHxHEIGHT in pixels such as 66x70 was expected")
+        raise UserError(f"size: expected WIDTHxHEIGHT in pixels such as 66x70, got {text!r}")
     return int(match[1]), int(match[2])
 
 

@@ -87,14 +87,14 @@ def render_png(style: Mapping[str, str], width: int = WIDTH) -> bytes:
     options = dict(FIXED)
     for category, values in OPTIONS.items():
         if style.get(category) not in values:
-            raise UserError(f"{category!r}: {style.get(category)!r} was given, one of {list(values)} was expected")
+            raise UserError(f"{category!r}: expected one of {list(values)}, got {style.get(category)!r}")
         options |= values[style[category]]
     try:
         import resvg_py
         from dicebear import Avatar
     except ImportError as error:
         raise UserError(
-            f"drawing a style needs the package {error.name}: pip install 'mnad-wells[avatars]' was expected"
+            f"drawing a style needs the package {error.name}; expected pip install 'mnad-wells[avatars]'"
         ) from error
     svg = Avatar(load_avataaars(), options).to_string()
     if CANVAS not in svg:

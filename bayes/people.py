@@ -25,5 +25,5 @@ def make_people(
         columns[category] = rng.permutation(np.repeat(values, counts))
     totals = {category: len(column) for category, column in columns.items()}
     if len(set(totals.values())) != 1:
-        raise UserError(f"styles_count: the totals {totals} differ, the same number of people was expected")
+        raise UserError(f"styles_count: the totals {totals} differ; expected the same number of people")
     return pd.DataFrame(columns)

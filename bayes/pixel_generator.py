@@ -124,10 +124,10 @@ class PixelGenerator(ImageSampler, BaseEstimator):
                 return None
             regions = np.asarray(regions)
             if regions.shape != shape:
-                raise UserError(f"regions: shape {regions.shape} was given, that of the images was expected: {shape}")
+                raise UserError(f"regions: expected that of the images, got shape {regions.shape}: {shape}")
             return np.unique(regions, return_inverse=True)[1].reshape(shape)
         if regions is not None:
-            raise UserError(f"block: {self.block!r} was given together with regions, only one of them was expected")
+            raise UserError(f"block: {self.block!r} was given together with regions; expected only one of them")
         block = check_n(self.block, "block")
         rows, columns = (np.arange(length) // block for length in shape)
         return rows[:, None] * (columns[-1] + 1) + columns

@@ -56,19 +56,19 @@ class PixelMixture(ImageSampler, BaseEstimator):
         """
         labels = list(labels)
         if len(labels) != len(images):
-            raise UserError(f"labels: {len(labels)} were given, one for each of {len(images)} avatars was expected")
+            raise UserError(f"labels: expected one for each of {len(images)} avatars, got {len(labels)}")
         if prior is None:
             prior = {style: labels.count(style) / len(labels) for style in dict.fromkeys(labels)}
         shares = np.array(list(prior.values()), dtype=np.float64)
         if not ((shares >= 0).all() and np.isclose(shares.sum(), 1)):
-            raise UserError(f"prior: {dict(prior)} was given, probabilities that add up to 1 were expected")
+            raise UserError(f"prior: expected probabilities that add up to 1, got {dict(prior)}")
         self.styles_ = [style for style, share in prior.items() if share > 0]
         self.log_priors_ = np.log(shares[shares > 0])
         pixels = PixelGenerator() if self.pixels is None else self.pixels
         self.generators_ = []
         for style in self.styles_:
             if style not in labels:
-                raise UserError(f"prior: no avatar has the style {style!r}, probability 0 was expected for it")
+                raise UserError(f"prior: no avatar has the style {style!r}; expected probability 0 for it")
             members = [label == style for label in labels]
             self.generators_.append(clone(pixels).fit(images, members, regions))
         return self
@@ -88,7 +88,7 @@ class PixelMixture(ImageSampler, BaseEstimator):
         joint = self._log_joint(image)
         total = logsumexp(joint)
         if np.isneginf(total):
-            raise UserError("posterior: the image has probability zero, a possible one (or alpha > 0) was expected")
+            raise UserError("posterior: the image has probability zero; expected a possible one (or alpha > 0)")
         return dict(zip(self.styles_, np.exp(joint - total).tolist(), strict=True))
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:

@@ -57,8 +57,7 @@ class StyleGenerator(BaseEstimator):
         alpha = check_alpha(self.alpha)
         if not styles or set(styles) != set(styles_count):
             raise UserError(
-                f"styles_count: categories {list(styles_count)} were given, those of styles were expected: "
-                f"{list(styles)}"
+                f"styles_count: expected those of styles, got categories {list(styles_count)}: {list(styles)}"
             )
         self.categories_ = tuple(styles)
         self.values_ = {category: tuple(values) for category, values in styles.items()}
@@ -67,7 +66,7 @@ class StyleGenerator(BaseEstimator):
             counts = check_counts(category, values, styles_count[category])
             total = counts.sum() + alpha * len(values)
             if total == 0:
-                raise UserError(f"styles_count[{category!r}]: all counts are zero, a positive one was expected")
+                raise UserError(f"styles_count[{category!r}]: all counts are zero; expected a positive one")
             self.probabilities_[category] = (counts + alpha) / total
             # xlogy(1, 0) is -inf without a warning
             self.log_probabilities_[category] = xlogy(1.0, counts + alpha) - np.log(total)
@@ -139,7 +138,7 @@ class StyleGenerator(BaseEstimator):
         for category, index in known.items():
             if self.probabilities_[category][index] == 0:
                 value = self.values_[category][index]
-                raise UserError(f"given {category!r}: {value!r} has probability zero, a possible value was expected")
+                raise UserError(f"given {category!r}: {value!r} has probability zero; expected a possible value")
         return known
 
     def _draw(self, n: int, rng: np.random.Generator, known: Mapping[str, int]) -> np.ndarray:
@@ -175,14 +174,14 @@ def check_counts(category: str, values: Sequence[str], counts: Sequence[float]) 
     """
     name = f"styles_count[{category!r}]"
     if not values or len(set(values)) != len(values):
-        raise UserError(f"styles[{category!r}]: {list(values)} was given, one or more different values were expected")
+        raise UserError(f"styles[{category!r}]: expected one or more different values, got {list(values)}")
     if len(counts) != len(values):
-        raise UserError(f"{name}: {len(counts)} counts were given, one for each of {len(values)} values was expected")
+        raise UserError(f"{name}: expected one for each of {len(values)} values, got {len(counts)} counts")
     try:
         numbers = np.array(counts, dtype=np.float64)
     except (TypeError, ValueError):
-        raise UserError(f"{name}: {list(counts)} was given, numbers were expected") from None
+        raise UserError(f"{name}: expected numbers, got {list(counts)}") from None
     for value, number in zip(values, numbers, strict=True):
         if not (np.isfinite(number) and number >= 0):
-            raise UserError(f"{name}: {value!r} has count {number:g}, a finite number of at least 0 was expected")
+            raise UserError(f"{name}: {value!r} has count {number:g}; expected a finite number of at least 0")
     return numbers

@@ -16,7 +16,7 @@ def check_alpha(alpha: float) -> float:
         UserError: ``alpha`` is not a finite number of at least 0.
     """
     if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
-        raise UserError(f"alpha: {alpha!r} was given, a finite number of at least 0 was expected")
+        raise UserError(f"alpha: expected a finite number of at least 0, got {alpha!r}")
     return float(alpha)
 
 
@@ -27,7 +27,7 @@ def check_n(n: int, name: str = "n") -> int:
         UserError: ``n`` is not a whole number of at least 1.
     """
     if isinstance(n, bool) or not isinstance(n, Real) or not math.isfinite(n) or int(n) != n or n < 1:
-        raise UserError(f"{name}: {n!r} was given, a whole number of at least 1 was expected")
+        raise UserError(f"{name}: expected a whole number of at least 1, got {n!r}")
     return int(n)
 
 
@@ -39,7 +39,7 @@ def make_rng(seed: int | np.random.Generator | None, name: str = "random_state")
     """
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0
     if not whole and not isinstance(seed, np.random.Generator | None):
-        raise UserError(f"{name}: {seed!r} was given, a whole number of at least 0 was expected")
+        raise UserError(f"{name}: expected a whole number of at least 0, got {seed!r}")
     return np.random.default_rng(seed)
 
 
@@ -51,9 +51,9 @@ def check_style(style: Mapping[str, str], styles: Mapping[str, Sequence[str]]) -
     """
     for category, value in style.items():
         if category not in styles:
-            raise UserError(f"{category!r} is no category, one of {list(styles)} was expected")
+            raise UserError(f"{category!r} is no category; expected one of {list(styles)}")
         if value not in styles[category]:
-            raise UserError(f"{category!r}: {value!r} is unknown, one of {list(styles[category])} was expected")
+            raise UserError(f"{category!r}: {value!r} is unknown; expected one of {list(styles[category])}")
 
 
 def check_images(images: np.ndarray, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -65,9 +65,9 @@ def check_images(images: np.ndarray, name: str, shape: tuple[int, ...] | None = 
     images = np.asarray(images)
     expected = "(N, H, W, C)" if shape is None else f"(N, {', '.join(map(str, shape))})"
     if images.dtype != np.uint8:
-        raise UserError(f"{name}: type {images.dtype} was given, uint8 was expected")
+        raise UserError(f"{name}: expected uint8, got type {images.dtype}")
     if images.ndim != 4 or images.size == 0 or (shape is not None and images.shape[1:] != shape):
-        raise UserError(f"{name}: shape {images.shape} was given, {expected} was expected")
+        raise UserError(f"{name}: expected {expected}, got shape {images.shape}")
     return images
 
 
@@ -81,7 +81,7 @@ def check_weights(weights: np.ndarray | None, n: int) -> np.ndarray:
         return np.ones(n)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != (n,):
-        raise UserError(f"sample_weight: shape {weights.shape} was given, one weight per avatar was expected: ({n},)")
+        raise UserError(f"sample_weight: expected one weight per avatar, got shape {weights.shape}: ({n},)")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise UserError("sample_weight: finite weights of at least 0, not all of them 0, were expected")
+        raise UserError("sample_weight: expected finite weights of at least 0, not all of them 0")
     return weights

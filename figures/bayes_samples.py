@@ -54,9 +54,9 @@ def draw_bayes(inputs: Inputs, folder: Path) -> Drawn:
     """New styles and avatars, the estimated distributions and the entropy."""
     avatars = ROOT / "avatars"
     if not (avatars / "avatars.csv").is_file():
-        raise NotStoredError(f"{avatars}/avatars.csv is missing; the committed avatars were expected")
+        raise NotStoredError(f"{avatars}/avatars.csv is missing; expected the committed avatars")
     for module in ("dicebear", "resvg_py"):
         if importlib.util.find_spec(module) is None:
-            raise NotStoredError(f"{module} is not installed; pip install -e '.[avatars]' was expected")
+            raise NotStoredError(f"{module} is not installed; expected pip install -e '.[avatars]'")
     save_examples(folder / "bayes", str(avatars), COUNT, SEED, FORMATS)
     return Drawn(captions())

@@ -35,7 +35,7 @@ class Inputs:
         """
         found = self.results / path
         if not found.exists():
-            raise NotStoredError(f"{found} is missing; a stored result was expected there")
+            raise NotStoredError(f"{found} is missing; expected a stored result there")
         return found
 
 

@@ -30,8 +30,8 @@ def images_conclusion(record: dict) -> str:
     """Of the pooled queries."""
     numbers = record["levels"]["images"]
     return (
-        f"Among the ten nearest images of a spill, {percent(numbers['spill_purity'])} are spills, against "
-        f"{percent(numbers['spill_share'])} of all points; the silhouette of normal against spill is "
+        f"Among the ten nearest images of a spill, {percent(numbers['anomaly_purity'])} are spills, against "
+        f"{percent(numbers['anomaly_share'])} of all points; the silhouette of normal against spill is "
         f"{numbers['silhouette']['label']:.2f} (1 apart, 0 mixed). HDBSCAN finds {len(numbers['hdbscan']['clusters'])} "
         f"clusters and leaves {percent(numbers['hdbscan']['noise_share'])} out. Memory: {usage(record)}."
     )
@@ -43,12 +43,12 @@ def positions_conclusion(record: dict) -> str:
     by_item, by_label = numbers["silhouette"]["item"], numbers["silhouette"]["label"]
     text = (
         f"Silhouette of single queries by nearest item: {by_item:.2f}; by normal against spill: "
-        f"{two_digits(by_label)}. Of a spill query's ten neighbours {percent(numbers['spill_purity'])} are from "
-        f"spills, {percent(numbers['spill_share'])} of all points."
+        f"{two_digits(by_label)}. Of a spill query's ten neighbours {percent(numbers['anomaly_purity'])} are from "
+        f"spills, {percent(numbers['anomaly_share'])} of all points."
     )
     if by_item > by_label:
         text += " Queries group by item, not by what is anomalous."
-    if numbers["spill_purity"] > 2 * numbers["spill_share"]:
+    if numbers["anomaly_purity"] > 2 * numbers["anomaly_share"]:
         text += " Close by, spills lie beside spills."
     return text
 
@@ -116,10 +116,10 @@ def compare_conclusion(models: dict[str, dict]) -> str:
     for name, record in models.items():
         numbers = record["levels"]["images"]
         parts.append(
-            f"{name}: silhouette {numbers['silhouette']['label']:.2f}, {percent(numbers['spill_purity'])} spills among "
-            "a spill's ten neighbours"
+            f"{name}: silhouette {numbers['silhouette']['label']:.2f}, {percent(numbers['anomaly_purity'])} spills "
+            f"among a spill's ten neighbours"
         )
-    purest = max(models, key=lambda name: models[name]["levels"]["images"]["spill_purity"])
+    purest = max(models, key=lambda name: models[name]["levels"]["images"]["anomaly_purity"])
     return "; ".join(parts) + f". Spills lie closest to other spills in {purest}."
 
 
@@ -150,11 +150,11 @@ def draw_latent(inputs: Inputs, folder: Path) -> Drawn:
     """All figures of ``scripts/visualize_latent.py`` and their numbers, without the interactive page."""
     for path in (CHECKPOINT, COMPARE) if inputs.checkpoint is None else ():
         if not path.is_file():
-            raise NotStoredError(f"{path} is missing; the shipped checkpoint of the drawn wells was expected")
+            raise NotStoredError(f"{path} is missing; expected the shipped checkpoint of the drawn wells")
     from mnad.latent.run import visualize_latent  # UMAP takes seconds to import
 
     if inputs.checkpoint is not None and Detector.load(inputs.checkpoint).model.memory is None:
-        raise UserError(f"{inputs.checkpoint}: has no memory; an MNAD was expected")
+        raise UserError(f"{inputs.checkpoint}: has no memory; expected an MNAD")
     out = folder / "latent"
     visualize_latent(LatentConfig(checkpoint=inputs.checkpoint, data=inputs.data, out=out, overwrite=True, page=False))
     record = read_json(out / "latent.json")

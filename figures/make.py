@@ -23,7 +23,7 @@ def chosen(only: list[str] | str) -> list[str]:
     names = [only] if isinstance(only, str) else only
     for name in names:
         if name not in CATALOGUE:
-            raise UserError(f"only: {name!r}; one of {', '.join(CATALOGUE)} was expected")
+            raise UserError(f"only: expected one of {', '.join(CATALOGUE)}, got {name!r}")
     return [name for name in CATALOGUE if name in names or not names]
 
 
@@ -44,10 +44,10 @@ def check_ours(out: Path, drawn: Drawn) -> None:
         ours.append(caption.is_file() and caption.read_text(encoding="utf-8", errors="replace").startswith(MARK))
         present = [path for path in (caption, *(out / f"{stem}.{suffix}" for suffix in FORMATS)) if path.exists()]
         if present and not ours[-1]:
-            raise UserError(f"{present[0]}: exists and was not made by this command; a free name was expected")
+            raise UserError(f"{present[0]}: exists and was not made by this command; expected a free name")
     for name in drawn.extras:
         if (out / name).exists() and not all(ours):
-            raise UserError(f"{out / name}: exists and was not made by this command; a free name was expected")
+            raise UserError(f"{out / name}: exists and was not made by this command; expected a free name")
 
 
 def put(source: Path, target: Path) -> None:
@@ -90,7 +90,7 @@ def make_figures(config: MakeConfig) -> None:
     names = chosen(config.only)
     if config.data is not None and not (config.data / "synthetic.json").is_file():
         # Photographs of others must not get into a committed figure.
-        raise UserError(f"data: {config.data}; a folder of drawn wells (with synthetic.json) was expected")
+        raise UserError(f"data: expected a folder of drawn wells (with synthetic.json), got {config.data}")
     inputs = Inputs(config.results, config.checkpoint, config.data)
     with tqdm(names, unit="figure", disable=None) as bar:
         for name in bar:

@@ -78,7 +78,7 @@ def pick(scores: np.ndarray, kinds: list[str], threshold: float) -> tuple[list[t
     for group in GROUPS:
         (members,) = np.nonzero(groups == group)
         if len(members) == 0:
-            raise UserError(f"drawn wells: no {group} among the test images; at least one was expected")
+            raise UserError(f"drawn wells: no {group} among the test images; expected at least one")
         spill = group in ("overflow", "empty")
         for role, place in zip(("typical", "hardest"), typical_and_hardest(scores[members], spill), strict=True):
             index = int(members[place])
@@ -117,10 +117,10 @@ def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
     """One line for each group; the typical well left, the hardest right."""
     path = inputs.checkpoint or CHECKPOINT
     if inputs.checkpoint is None and not path.is_file():
-        raise NotStoredError(f"{path} is missing; the shipped checkpoint of the drawn wells was expected")
+        raise NotStoredError(f"{path} is missing; expected the shipped checkpoint of the drawn wells")
     detector = Detector.load(path)
     if detector.model.memory is None or not detector.thresholds:
-        raise UserError(f"{path}: has no memory or no threshold; a calibrated MNAD was expected")
+        raise UserError(f"{path}: has no memory or no threshold; expected a calibrated MNAD")
     root = drawn_data(inputs)
     layout = read_layout(root, "wells", train=False)
     images = Images(layout.test, detector.config.images.size, name="test")

@@ -43,7 +43,7 @@ def scored_wells(inputs: Inputs, model: str = "") -> pd.DataFrame:
     frame["kind"] = frame["file"].map(kinds_of_test(drawn_data(inputs)))
     known = frame["kind"].notna()
     if not known.all() or not (frame["label"] == frame["kind"].isin(SPILLS)).all():
-        raise UserError(f"{path}: judges other images than the drawn wells; scores of their test folder were expected")
+        raise UserError(f"{path}: judges other images than the drawn wells; expected scores of their test folder")
     frame["group"] = frame["kind"].map(group_of)
     return frame
 

@@ -67,16 +67,14 @@ def draw_comparison(inputs: Inputs, folder: Path) -> Drawn:
     """Every stored ``baselines/**/comparison.csv``: AUROC bars with TPR and TNR written beside them."""
     paths = sorted(inputs.stored("baselines").rglob("comparison*.csv"))
     if not paths:
-        raise NotStoredError(
-            f"{inputs.results / 'baselines'}: no comparison.csv; the table of a comparison was expected"
-        )
+        raise NotStoredError(f"{inputs.results / 'baselines'}: no comparison.csv; expected the table of a comparison")
     captions = {}
     for path in paths:
         columns = {"method", "score", "seeds", "auroc_mean", "auroc_low", "auroc_high", "tpr_mean", "tnr_mean"}
         frame = read_table(path, columns, text=("method", "score"))
         frame = frame[(frame["seeds"] > 0) & frame["auroc_mean"].notna()].reset_index(drop=True)
         if frame.empty:
-            raise NotStoredError(f"{path}: no finished method; rows with seeds and AUROC were expected")
+            raise NotStoredError(f"{path}: no finished method; expected rows with seeds and AUROC")
         stem = str((path.parent / f"{path.stem}_auroc").relative_to(inputs.results))
         plot_table(folder / f"{stem}.png", frame, FORMATS)
         seeds = sorted({int(n) for n in frame["seeds"]})

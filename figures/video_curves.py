@@ -37,7 +37,7 @@ def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
     """Every stored ``ped2/**/scores*.csv``, one panel for each video."""
     paths = sorted(inputs.stored("ped2").rglob("scores*.csv"))
     if not paths:
-        raise NotStoredError(f"{inputs.results / 'ped2'}: no scores*.csv; score tables of evaluate.py were expected")
+        raise NotStoredError(f"{inputs.results / 'ped2'}: no scores*.csv; expected score tables of evaluate.py")
     captions = {}
     for path in paths:
         frame = read_table(path, {"video", "frame", "label", next(iter(SCORES))}, text=("video",))

@@ -26,7 +26,7 @@ def read_run(folder: Path) -> dict[str, object]:
     )
     evaluations = read_evaluations(folder)
     if NO_UPDATE not in evaluations:
-        raise UserError(f"{folder}: judged photographs; a run on videos was expected")
+        raise UserError(f"{folder}: judged photographs; expected a run on videos")
     log = read_log(folder / "log.jsonl")
     tests = {
         name: {
@@ -88,7 +88,7 @@ def collect_runs(config: CollectConfig) -> None:
         UserError: no run, one that is not finished, or a folder that holds something and may not be written to.
     """
     if not config.runs:
-        raise UserError("--runs: is empty; at least one run folder was expected")
+        raise UserError("--runs: is empty; expected at least one run folder")
     results = [read_run(run) for run in config.runs]
     folder = output_folder(config.out, config.overwrite)
     print(frame_auc(results).to_string(index=False))

@@ -49,7 +49,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         UserError: no rows.
     """
     if runs.empty:
-        raise UserError("ablation: no runs; at least one configuration and one seed were expected")
+        raise UserError("ablation: no runs; expected at least one configuration and one seed")
     grouped = runs.groupby(["config", "model", "score"], sort=False)[list(METRICS)]
     table = grouped.agg(["mean", "std"])
     table.columns = [f"{metric}_{statistic}" for metric, statistic in table.columns]
@@ -77,7 +77,7 @@ def plot_ablation(path: Path, table: pd.DataFrame) -> list[Path]:
         labels = table[varied].agg(", ".join, axis=1)
         for offset, metric, colour, marker in ((-0.17, "tpr", PALETTE[5], "o"), (0.17, "tnr", PALETTE[0], "s")):
             y = [i + offset for i in range(len(table))]
-            name = "missed spills, 1 - TPR" if metric == "tpr" else "false alarms, 1 - TNR"
+            name = "missed anomalies, 1 - TPR" if metric == "tpr" else "false alarms, 1 - TNR"
             error = table[f"{metric}_std"].fillna(0)
             axes.errorbar(
                 1 - table[f"{metric}_mean"], y, xerr=error, fmt=marker, color=colour, markersize=4, label=name

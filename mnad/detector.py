@@ -1,8 +1,9 @@
 """A trained detector: model, fitted scores and thresholds, in one safetensors file without any pickle."""
 
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mnad.config import DetectorConfig
 from mnad.config.old_keys import modernise
 from mnad.data.clips import as_source, check_frames
-from mnad.data.images import to_input
+from mnad.data.images import read_photo, resize, to_input
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
 from mnad.model.network import Network, Output
@@ -22,6 +23,7 @@ from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoi
 from mnad.run.provenance import provenance
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold, choose_thresholds
+from mnad.verdict import Verdict
 
 Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
 
@@ -41,9 +43,9 @@ class Detector:
         """Raises ``UserError`` for a bad configuration, or a ``model`` that is not the one it describes."""
         for name in config.scores:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                raise UserError(f"scores: {name!r}; a name of letters, digits, _ and - was expected")
+                raise UserError(f"scores: expected a name of letters, digits, _ and -, got {name!r}")
             if hasattr(nn.ModuleDict(), name):  # such as type, keys or train
-                raise UserError(f"scores: {name!r} is a word of PyTorch's modules; another name was expected")
+                raise UserError(f"scores: {name!r} is a word of PyTorch's modules; expected another name")
         self.config = config
         self.model = (build_model(config.model) if model is None else model).eval()
         if model is not None and config.model.name in MODELS:
@@ -53,8 +55,8 @@ class Detector:
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
-                f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; a score of "
-                "other terms was expected"
+                f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
+                f"score of other terms"
             )
         blank = torch.zeros(1, 3, *config.images.size)
         for score in self.scores.values():  # options that only an image of this size can refuse
@@ -73,8 +75,8 @@ class Detector:
         if type(self.model) is not type(expected) or different:
             first = f": {different[0]} is {found.get(different[0])}" if different else ""
             raise UserError(
-                f"model: {type(self.model).__name__} does not fit its configuration{first}; "
-                f"{shapes.get(different[0]) if different else type(expected).__name__} was expected"
+                f"model: {type(self.model).__name__} does not fit its configuration{first}; expected "
+                f"{shapes.get(different[0]) if different else type(expected).__name__}"
             )
 
     @property
@@ -158,7 +160,7 @@ class Detector:
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds, whose scores have no scale."""
         if not self.thresholds:
-            raise UserError("checkpoint: has no threshold; one that was calibrated by training was expected")
+            raise UserError("checkpoint: has no threshold; expected one that was calibrated by training")
 
     def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
         """Every score of every image by name, N float64 each; higher is more anomalous. ``counts``: :meth:`raw_terms`.
@@ -176,8 +178,43 @@ class Detector:
             UserError: the detector is not calibrated, or has no such score.
         """
         if name is not None and name not in self.scores:
-            raise UserError(f"score: {name!r}; one of {', '.join(self.scores)} was expected")
+            raise UserError(f"score: expected one of {', '.join(self.scores)}, got {name!r}")
         return self.score_all(images)[name or self.primary]
+
+    def predict(self, images: Iterable[Path | str | np.ndarray], batch_size: int = 64) -> Iterator[Verdict]:
+        """The verdict on each of ``images`` (files or H x W x 3 uint8 arrays of any size), in their order.
+
+        One batch at a time is in memory, so there may be any number of them. An image that cannot be read has its
+        reason in ``error`` and stops nothing.
+
+        Raises:
+            UserError: the detector is not calibrated, or predicts frames of videos, which need those before them.
+        """
+        self.check_calibrated()
+        if self.model.variant != "recon":
+            raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
+        numbered = enumerate(images)
+        while part := list(itertools.islice(numbered, batch_size)):
+            yield from self._verdicts(part)
+
+    def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]]) -> list[Verdict]:
+        found, rows, pixels = [], [], []
+        for index, image in part:
+            name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
+            try:
+                pixels.append(resize(read_photo(image).pixels, self.config.images.size))
+                rows.append(len(found))
+                found.append(Verdict(name))
+            except UserError as error:
+                found.append(Verdict(name, error=str(error)))
+        if not pixels:
+            return found
+        raw = self.raw_terms(np.stack(pixels))
+        scores, names = self.combine(raw)[self.primary], self.scores[self.primary].names
+        threshold = self.thresholds[self.primary].value
+        for row, score, terms in zip(rows, scores.tolist(), raw[self.primary].tolist(), strict=True):
+            found[row] = Verdict(found[row].path, score, threshold, dict(zip(names, terms, strict=True)))
+        return found
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
@@ -206,7 +243,7 @@ class Detector:
             UserError: a model that no name of a configuration stands for, or a file that cannot be written.
         """
         if self.config.model.name not in MODELS:
-            raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; a registered model was expected")
+            raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
         self.record = self.record or provenance()
@@ -237,9 +274,7 @@ class Detector:
                     raise ValueError(f"threshold of {name} is {threshold.value}")
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"{path}: is of another architecture ({reason}); a fitting checkpoint was expected"
-            ) from error
+            raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
         detector.model.eval()
         return detector
 

@@ -43,7 +43,7 @@ def main(config: AblateConfig) -> None:
     baselines.register()
     stems = [path.stem for path in config.configs]
     if len(set(stems)) < len(stems):
-        raise UserError(f"--configs: {', '.join(map(str, config.configs))}; files of different names were expected")
+        raise UserError(f"--configs: expected files of different names, got {', '.join(map(str, config.configs))}")
     configs = {
         path.stem: replace(parse(TrainWithBaselines, ["--config", str(path)]), data=config.data)
         for path in config.configs

@@ -36,11 +36,11 @@ class VideoOptions:
     def __post_init__(self) -> None:
         """Raises ``UserError`` for options that contradict each other or are out of range."""
         if self.gamma is not None and not self.gamma > 0:
-            raise UserError(f"video.gamma: {self.gamma}; a number above 0 was expected")
+            raise UserError(f"video.gamma: expected a number above 0, got {self.gamma}")
         if self.gamma is not None and not self.update:
-            raise UserError("video.gamma: given with video.update false; one of them was expected")
+            raise UserError("video.gamma: given with video.update false; expected one of them")
         if self.figure is not None and self.figure.suffix != ".png":
-            raise UserError(f"video.figure: {self.figure}; a file ending in .png was expected")
+            raise UserError(f"video.figure: expected a file ending in .png, got {self.figure}")
 
 
 @dataclass(kw_only=True)

@@ -47,7 +47,7 @@ def main(config: ImportConfig) -> None:
 
     free(config.out, "another --out")
     if config.out.suffix != ".safetensors":
-        raise UserError(f"{config.out}: ends in {config.out.suffix!r}; a file ending in .safetensors was expected")
+        raise UserError(f"{config.out}: ends in {config.out.suffix!r}; expected a file ending in .safetensors")
     images = ImageConfig(height=config.height, width=config.width)
     model = load_official(read_state(config.weights), read_items(config.items), config.variant)
     count, dim = model.memory.items.shape

@@ -115,7 +115,7 @@ def test_the_extra_loss_counts_with_its_weight(name: str, term: str) -> None:
 
 @pytest.mark.parametrize("name", ["vae", "memae"])
 def test_prediction_with_a_model_that_only_reconstructs(name: str) -> None:
-    with pytest.raises(UserError, match=f"^model.variant: 'pred' with model.name '{name}'; 'recon' was expected$"):
+    with pytest.raises(UserError, match=f"^model.variant: 'pred' with model.name '{name}'; expected 'recon'$"):
         build_model(ModelConfig(name, variant="pred"))
 
 

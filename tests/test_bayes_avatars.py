@@ -96,7 +96,7 @@ def test_bad_attributes(tmp_path):
     with pytest.raises(UserError, match=r"avatars\.csv: cannot be read \(.*utf-8"):
         load_attributes(tmp_path, ["a.png"], small)
     table.write_text("file,hat\na.png,no\n")
-    with pytest.raises(UserError, match=r"avatars\.csv: no column hair; file, hair were expected"):
+    with pytest.raises(UserError, match=r"avatars\.csv: no column hair; expected file, hair"):
         load_attributes(tmp_path, ["a.png"], small)
     table.write_text("file,hair\na.png,bald\n")
     with pytest.raises(UserError, match=r"no row for b\.png"):
@@ -111,7 +111,7 @@ def test_bad_attributes(tmp_path):
 def test_people_with_unequal_totals():
     with pytest.raises(UserError, match=r"totals \{'a': 3, 'b': 2\} differ"):
         make_people({"a": ["x", "y"], "b": ["z"]}, {"a": [1, 2], "b": [2]})
-    with pytest.raises(UserError, match=r"^seed: -1 was given, a whole number of at least 0 was expected$"):
+    with pytest.raises(UserError, match=r"^seed: expected a whole number of at least 0, got -1$"):
         make_people(styles, styles_count, seed=-1)
 
 

@@ -251,9 +251,9 @@ def test_bad_input(avatars):
     def error(match):
         return pytest.raises(UserError, match=match)
 
-    with error("images: type float64 was given, uint8 was expected"):
+    with error("images: expected uint8, got type float64"):
         PixelGenerator().fit(avatars / 255)
-    with error(r"images: shape \(4, 6, 3\) was given, \(N, H, W, C\) was expected"):
+    with error(r"images: expected \(N, H, W, C\), got shape \(4, 6, 3\)"):
         PixelGenerator().fit(avatars[0])
     with error(r"sample_weight: shape \(2,\) was given, .* \(5,\)"):
         PixelGenerator().fit(avatars, [1, 2])
@@ -268,11 +268,11 @@ def test_bad_input(avatars):
         PixelGenerator().fit(avatars, regions=np.zeros((6, 4)))
     with error("block: 2 was given together with regions"):
         PixelGenerator(block=2).fit(avatars, regions=np.zeros((4, 6)))
-    with error(r"images: shape \(1, 2, 2, 3\) was given, \(N, 4, 6, 3\) was expected"):
+    with error(r"images: expected \(N, 4, 6, 3\), got shape \(1, 2, 2, 3\)"):
         PixelGenerator().fit(avatars).log_probability(avatars[0, :2, :2])
     with error("n: 1.5 was given"):
         PixelGenerator().fit(avatars).sample(1.5)
-    with error("^random_state: -1 was given, a whole number of at least 0 was expected$"):
+    with error("^random_state: expected a whole number of at least 0, got -1$"):
         PixelGenerator(random_state=-1).fit(avatars).sample()
     with error("^random_state: -1 was given"):
         next(iter(PixelMixture(random_state=-1).fit(avatars, "aabbb")))

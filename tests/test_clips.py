@@ -76,7 +76,7 @@ def test_image_kinds(tmp_path: Path, suffix: str, colour: bool) -> None:
 
 def test_too_short_a_video(tmp_path: Path) -> None:
     write_frames(tmp_path / "v", [level(1)] * 4)
-    with pytest.raises(UserError, match=r"v: 4 frames; at least 5 were expected \(4 past frames and the target\)"):
+    with pytest.raises(UserError, match=r"v: 4 frames; expected at least 5 \(4 past frames and the target\)"):
         Clips(list_videos(tmp_path), SIZE)
     assert len(Clips(list_videos(tmp_path), SIZE, past=0)) == 4
 
@@ -118,10 +118,10 @@ def test_label_errors(tmp_path: Path, stairs: list[FrameFolder]) -> None:
         read_labels(root, stairs)
     path = root / "frame_labels.npy"
     np.save(path, np.zeros((1, 12)))
-    with pytest.raises(UserError, match=r"frame_labels\.npy: 12 labels; 13 were expected"):
+    with pytest.raises(UserError, match=r"frame_labels\.npy: 12 labels; expected 13"):
         read_labels(root, stairs)
     np.save(path, np.zeros((2, 13)))
-    with pytest.raises(UserError, match=r"shape \(2, 13\); 1 x 13 labels were expected"):
+    with pytest.raises(UserError, match=r"shape \(2, 13\); expected 1 x 13 labels"):
         read_labels(root, stairs)
     np.save(path, np.full(13, 2))
     with pytest.raises(UserError, match="other values than 0 and 1"):
@@ -150,11 +150,11 @@ def test_validation_holds_out_whole_videos(tmp_path: Path) -> None:
     assert start.paths + end.paths == videos[0].paths and len(end) == 3
     short = FrameFolder("0", videos[0].paths[:2])
     assert [len(part[0]) for part in split_videos([short], 0.01, 0)] == [1, 1]
-    with pytest.raises(UserError, match=r"^0: 1 frame; at least 2 were expected"):
+    with pytest.raises(UserError, match=r"^0: 1 frame; expected at least 2"):
         split_videos([FrameFolder("0", videos[0].paths[:1])], 0.5, 0)
-    with pytest.raises(UserError, match=r"^empty: 0 frames; at least 2 were expected"):
+    with pytest.raises(UserError, match=r"^empty: 0 frames; expected at least 2"):
         split_videos([FrameFolder("empty", ())], 0.5, 0)
-    with pytest.raises(UserError, match=r"^empty: 0 frames; at least 5 were expected"):
+    with pytest.raises(UserError, match=r"^empty: 0 frames; expected at least 5"):
         Clips([FrameFolder("empty", ())], (8, 8), past=4)
     with pytest.raises(UserError, match="validation_fraction: 0"):
         split_videos(videos, 0, seed=0)
@@ -168,7 +168,7 @@ def test_video_file(tmp_path: Path) -> None:
     assert np.abs(means - np.arange(40, 120, 10)).max() < 5
     layout = read_videos(path, train=False)
     assert layout.labels is None and [video.name for video in layout.test] == ["clip"]
-    with pytest.raises(UserError, match="is one video; a folder with training/frames/ was expected"):
+    with pytest.raises(UserError, match="is one video; expected a folder with training/frames/"):
         read_videos(path)
 
 

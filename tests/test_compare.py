@@ -59,7 +59,7 @@ class Missing(Method):
     """Stands for a method without its package."""
 
     def __init__(self, *args: object) -> None:
-        raise LeftOut("package: not installed; it was expected")
+        raise LeftOut("package: not installed; expected it")
 
     def fit(self, normal: Images, validation: Images | None = None) -> None: ...
 
@@ -176,9 +176,7 @@ def test_resumes_where_it_stopped(done: CompareConfig) -> None:
     run_comparison(replace(done, seeds=3))  # and one more seed
     assert Brightest.fits == 2
     assert (done.out / "mnad/seed-0/result.json").stat().st_mtime_ns == kept
-    with pytest.raises(
-        UserError, match=r"config.json: optim.epochs is 1, now 9; the same value was expected to resume"
-    ):
+    with pytest.raises(UserError, match=r"config.json: optim.epochs is 1, now 9; expected the same value to resume"):
         run_comparison(replace(done, optim=OptimConfig(epochs=9)))
     run_comparison(replace(done, methods=["brightest"], overwrite=True))
     assert Brightest.fits == 4 and not (done.out / "mnad").exists()
@@ -238,9 +236,9 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"seeds": 0}, "seeds: 0; at least 1"),
-        ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: pred; recon was expected for photographs"),
+        ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: pred; expected recon for photographs"),
         ({"methods": ["mnad", "mnad"]}, "each once, were expected"),
-        ({"data": None, "layout": "mvtec"}, "data: none; a folder of the layout mvtec was expected"),
+        ({"data": None, "layout": "mvtec"}, "data: none; expected a folder of the layout mvtec"),
         ({"methods": ["gan"]}, "methods: 'gan'; some of mnad, conv_ae"),
         ({"layout_options": LayoutOptions(category="all")}, "category: 'all' of .*; a folder of categories"),
     ],

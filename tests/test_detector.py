@@ -101,7 +101,7 @@ def future(tensors, metadata):
     [
         (drop, "another architecture .*memory.items"),
         (widen, "another architecture .*size mismatch"),
-        (foreign, "format \"somebody else's\"; 'mnad-detector-1' was expected"),
+        (foreign, "format \"somebody else's\"; expected 'mnad-detector-1'"),
         (future, "another architecture .*wideness"),
     ],
 )

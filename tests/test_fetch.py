@@ -54,7 +54,7 @@ def test_archive(
     assert expected in capsys.readouterr().out
     assert sorted(p.name for p in out.parent.iterdir()) == ["data"]  # nothing temporary stays
     assert script("get_data", "--source", archive, "--out", out) == 2  # nothing is replaced
-    assert f"{out}: exists already; a new folder was expected" in capsys.readouterr().err
+    assert f"{out}: exists already; expected a new folder" in capsys.readouterr().err
 
 
 def test_link(tiny_wells: Path, tmp_path: Path, served: str) -> None:
@@ -87,7 +87,7 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.zip: missing; an archive or a link"):
         fetch(str(tmp_path / "none.zip"), tmp_path / "data")
     (tmp_path / "text.zip").write_text("no archive")
-    with pytest.raises(ValueError, match=r"text\.zip: cannot be unpacked \(.*\); a zip or tar archive was expected"):
+    with pytest.raises(ValueError, match=r"text\.zip: cannot be unpacked \(.*\); expected a zip or tar archive"):
         fetch(str(tmp_path / "text.zip"), tmp_path / "data")
     (tmp_path / "a.txt").write_text("no image")
     shutil.make_archive(str(tmp_path / "odd"), "zip", tmp_path, "a.txt")

@@ -140,7 +140,7 @@ def test_latent_figures_need_a_memory(script, tiny_run, tmp_path, capsys):
     checkpoint = tiny_run / "conv_ae"
     assert script("make_figures", "--only", "latent", "--checkpoint", checkpoint, "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err.strip().splitlines()
-    assert error == [f"error: {checkpoint}: has no memory; an MNAD was expected"]
+    assert error == [f"error: {checkpoint}: has no memory; expected an MNAD"]
 
 
 def test_scores_of_other_images_are_refused(script, results, tiny_run, tiny_wells, tmp_path, capsys):
@@ -239,7 +239,7 @@ def test_origin(tmp_path):
 
 def latent_record() -> dict:
     numbers = {"label": 0.1, "item": 0.8, "kind": 0.2}
-    level = {"silhouette": numbers, "spill_purity": 0.5, "spill_share": 0.2, "item_agreement": numbers}
+    level = {"silhouette": numbers, "anomaly_purity": 0.5, "anomaly_share": 0.2, "item_agreement": numbers}
     level |= {"cluster_agreement": numbers, "hdbscan": {"clusters": [{}, {}], "noise_share": 0.25}}
     memory = {"perplexity": 2.0, "dead_items": 1, "items": 3, "counts": [3, 1, 0]}
     memory |= {"item_similarity_mean": 0.1, "item_similarity_max": 0.3}

@@ -86,7 +86,7 @@ def test_kinds_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"kinds.csv: cannot be read \("):
         sources.read_kinds(tmp_path, ["a"])
     (tmp_path / "kinds.csv").write_text("name,kind\na,low\n")
-    with pytest.raises(UserError, match=r"kinds.csv: no column file; file, kind were expected"):
+    with pytest.raises(UserError, match=r"kinds.csv: no column file; expected file, kind"):
         sources.read_kinds(tmp_path, ["a"])
 
 
@@ -137,9 +137,9 @@ def test_numbers_of_two_separate_blobs() -> None:
     table = pd.DataFrame({"file": [f"{i}" for i in range(60)], "label": labels, "kind": labels.astype(str), "item": 0})
     numbers = clusters.measure(vectors, table, {"pca": vectors[:, :2]}, "kind", 0)
     assert numbers["silhouette"]["label"] > 0.95 and numbers["silhouette"]["item"] is None
-    assert numbers["spill_purity"] == 1
+    assert numbers["anomaly_purity"] == 1
     assert numbers["trustworthiness"]["pca"] > 0.7
-    assert {c["spill_share"] for c in numbers["hdbscan"]["clusters"]} == {0, 1}
+    assert {c["anomaly_share"] for c in numbers["hdbscan"]["clusters"]} == {0, 1}
     assert numbers["items"][0]["kind"] == {"0": 30, "1": 30}
     assert json.dumps(numbers, allow_nan=False)
 
@@ -158,9 +158,9 @@ def test_medoid_is_the_middle() -> None:
 @pytest.mark.parametrize(
     ("count", "perplexity", "neighbors", "message"),
     [
-        (3, 1, 2, "images: 3; at least 4 were expected"),
-        (20, 30, 5, "perplexity: 30 with 20 images; from 1 to 19 was expected"),
-        (20, 10, 20, "neighbors: 20 with 20 images; from 2 to 19 was expected"),
+        (3, 1, 2, "images: 3; expected at least 4"),
+        (20, 30, 5, "perplexity: 30 with 20 images; expected from 1 to 19"),
+        (20, 10, 20, "neighbors: 20 with 20 images; expected from 2 to 19"),
     ],
 )
 def test_too_few_points_are_refused(count: int, perplexity: float, neighbors: int, message: str) -> None:
@@ -229,7 +229,7 @@ def test_unwritable_output_is_refused_before_the_work(wells: Path, tmp_path: Pat
 
 
 def test_negative_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^seed: -1; 0 or more was expected$"):
+    with pytest.raises(UserError, match=r"^seed: -1; expected 0 or more$"):
         visualize_latent(LatentConfig(out=tmp_path / "out", seed=-1))
     assert not (tmp_path / "out").exists()
 
@@ -243,13 +243,13 @@ def test_more_perplexity_than_images_is_refused(wells: Path, tmp_path: Path) -> 
 def test_single_class_has_no_numbers_by_label(wells: Path, tmp_path: Path) -> None:
     table = sources.wells(wells, ImageConfig()).table.iloc[:40]
     numbers = clusters.measure(unit(40), table.copy(), {}, "kind", 0)
-    assert numbers["silhouette"]["label"] is None and numbers["spill_purity"] is None
-    assert numbers["spill_share"] == 0
+    assert numbers["silhouette"]["label"] is None and numbers["anomaly_purity"] is None
+    assert numbers["anomaly_share"] == 0
 
 
 def test_prediction_checkpoint_wants_videos(wells: Path) -> None:
     config = DetectorConfig(ModelConfig(variant="pred"))
-    with pytest.raises(UserError, match="photographs; videos were expected"):
+    with pytest.raises(UserError, match="photographs; expected videos"):
         sources.open_images(wells, config)
 
 

@@ -74,22 +74,22 @@ def test_several_categories(tmp_path: Path) -> None:
     assert categories(tmp_path) == ["bottle", "cable"] and categories(tmp_path / "bottle") == []
     layout = read_layout(tmp_path, options=LayoutOptions(category="cable"))
     assert all("cable" in str(path) for path in layout.train + layout.test)
-    with pytest.raises(UserError, match=r"category: '' in .*; bottle, cable was expected"):
+    with pytest.raises(UserError, match=r"category: '' in .*; expected bottle, cable"):
         read_layout(tmp_path)
-    with pytest.raises(UserError, match=r"category: 'zipper' in .*; bottle, cable was expected"):
+    with pytest.raises(UserError, match=r"category: 'zipper' in .*; expected bottle, cable"):
         read_layout(tmp_path, options=LayoutOptions(category="zipper"))
 
 
 def test_category_without_good(tmp_path: Path) -> None:
     fill(tmp_path / "train/crack", 2, 0)
-    with pytest.raises(UserError, match="train/good: missing; a folder of images was expected"):
+    with pytest.raises(UserError, match="train/good: missing; expected a folder of images"):
         read_layout(tmp_path)
 
 
 def test_masks_missing_or_of_another_size(tmp_path: Path) -> None:
     layout = read_layout(mvtec(tmp_path))
     bad = write(tmp_path / "ground_truth/dot/001_mask.png", np.zeros((8, 8), np.uint8))
-    with pytest.raises(UserError, match=r"dot/001_mask.png: mask of 8 x 8 pixels; the 24 x 16 of .* were expected"):
+    with pytest.raises(UserError, match=r"dot/001_mask.png: mask of 8 x 8 pixels; expected the 24 x 16 of .*"):
         read_masks(layout, SIZE)
     bad.unlink()
     with pytest.raises(UserError, match=r"dot/001_mask.png: missing, as 1 of 6 masks; one for each test defect"):
@@ -172,7 +172,7 @@ def test_textile_refusals(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test32.csv: missing; a CSV file with the columns index, indication_value"):
         read_layout(root)
     (root / "test64.h5").touch()
-    with pytest.raises(UserError, match=r"2 files test\*.h5; exactly one was expected"):
+    with pytest.raises(UserError, match=r"2 files test\*.h5; expected exactly one"):
         read_layout(root)
 
 
@@ -218,18 +218,18 @@ def test_generic_description(tmp_path: Path) -> None:
     [
         ("train: train/good/*.png", "train: train/bad/*.png", "train: 'train/bad/.*' fits no image in"),
         ("train: train/good/*.png", "train: 3", "train: None; a glob inside"),
-        ("train: train/good/*.png", "train: ['']", "train: '' is no glob .*; one was expected"),
+        ("train: train/good/*.png", "train: ['']", "train: '' is no glob .*; expected one"),
         pytest.param(
             "train: train/good/*.png",
             "train: '**.png'",
-            r"train: '\*\*.png' is no glob .*; one was expected",
+            r"train: '\*\*.png' is no glob .*; expected one",
             marks=pytest.mark.skipif(sys.version_info >= (3, 13), reason="a glob since Python 3.13"),
         ),
         ("known: []", "seen: []", "keys train, seen, .*; train, and of known, test_normal"),
         ("known: []", "known: test/dot/000.png", "dot/000.png is in known and in test_anomalous; one role"),
         ("{stem}_mask", "{number}", "masks: .*; a path with {folder} and {stem}, or a mapping"),
         ("{stem}_mask", "{stem}", "masks: .*dot/000.png is missing, as 4 of 4"),
-        ("known: []", "known: [", "layout.yaml: .*; a YAML description of the layout was expected"),
+        ("known: []", "known: [", "layout.yaml: .*; expected a YAML description of the layout"),
     ],
 )
 def test_generic_refusals(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -267,7 +267,7 @@ def test_evaluation_needs_no_training_images(tmp_path: Path) -> None:
     for suffix in ("h5", "csv"):
         (root / f"train32.{suffix}").unlink()
     assert len(read_layout(root, train=False).test) == 5
-    with pytest.raises(UserError, match=r"0 files train\*\.h5; exactly one was expected"):
+    with pytest.raises(UserError, match=r"0 files train\*\.h5; expected exactly one"):
         read_layout(root)
 
 
@@ -315,7 +315,7 @@ def test_detection_by_folders(tmp_path: Path) -> None:
         detect_layout(tmp_path / "wells/train")
     (tmp_path / "film" / "training" / "frames").mkdir(parents=True)
     for name in ("auto", "video"):
-        with pytest.raises(UserError, match="film: videos; a folder of photographs was expected"):
+        with pytest.raises(UserError, match="film: videos; expected a folder of photographs"):
             read_layout(tmp_path / "film", name)
     with pytest.raises(UserError, match="layout: 'coco'; auto, wells, mvtec, two_folders, textile, generic"):
         read_layout(tmp_path, "coco")

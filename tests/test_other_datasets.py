@@ -72,4 +72,4 @@ def test_the_comparison_script(script, tmp_path: Path, capsys) -> None:
     assert table["auroc_sd"].isna().all()  # one seed
     capsys.readouterr()
     assert script("compare_baselines", *arguments, "--methods=[mnad]", "--optim.epochs=3") == 2
-    assert "optim.epochs is 2, now 3; the same value was expected" in capsys.readouterr().err
+    assert "optim.epochs is 2, now 3; expected the same value" in capsys.readouterr().err

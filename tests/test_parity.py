@@ -343,9 +343,9 @@ def test_official_errors_name_the_parameter() -> None:
         load_official({}, items, "recon")
     with pytest.raises(UserError, match=r"surplus extra\.weight, decoder\.moduleDeconv2\.9\.bias$"):
         load_official({**weights, "extra.weight": items, "decoder.moduleDeconv2.9.bias": items}, items, "recon")
-    with pytest.raises(UserError, match=rf"{name} has shape \(5,\); \(4,\) was expected"):
+    with pytest.raises(UserError, match=rf"{name} has shape \(5,\); expected \(4,\)"):
         load_official({**weights, name: torch.zeros(5)}, items, "recon")
-    with pytest.raises(UserError, match=r"official items: shape \(3, 5\); M x 4 was expected"):
+    with pytest.raises(UserError, match=r"official items: shape \(3, 5\); expected M x 4"):
         load_official(weights, torch.zeros(3, 5), "recon")
     with pytest.raises(UserError, match=r"\(pred\).*has shape"):  # a checkpoint of the other variant
         load_official(weights, items, "pred")

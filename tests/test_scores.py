@@ -152,7 +152,7 @@ def test_unknown_terms_and_options(term, message):
 
 
 def test_no_terms():
-    with pytest.raises(UserError, match="score: no terms; at least one was expected"):
+    with pytest.raises(UserError, match="score: no terms; expected at least one"):
         Score(ScoreConfig([]))
 
 
@@ -164,7 +164,7 @@ def test_blur_wider_than_the_image_is_refused_before_training():
 
 @pytest.mark.parametrize("smooth", [0, -3])
 def test_smoothing_below_one_frame(smooth):
-    with pytest.raises(UserError, match=f"^smooth: {smooth}; at least 1 frame was expected"):
+    with pytest.raises(UserError, match=f"^smooth: expected at least 1 frame, got {smooth}"):
         Score(ScoreConfig([TermConfig("psnr")], smooth=smooth))
 
 

@@ -109,7 +109,7 @@ def test_trained_items_come_back(tmp_path: Path) -> None:
 
 
 def test_too_short_a_video() -> None:
-    with pytest.raises(UserError, match="v: 4 frames; at least 5 were expected"):
+    with pytest.raises(UserError, match="v: 4 frames; expected at least 5"):
         score_video(build("pred"), "v", rgb(4))
 
 
@@ -268,7 +268,7 @@ def test_plot_curves(tmp_path: Path) -> None:
 def test_detector_refuses_sizes_that_the_encoder_cannot_halve() -> None:
     config = build().config
     config.images.height = 12
-    with pytest.raises(UserError, match=r"images\.height: 12; a positive multiple of 8 was expected"):
+    with pytest.raises(UserError, match=r"images\.height: 12; expected a positive multiple of 8"):
         Detector(config)
 
 

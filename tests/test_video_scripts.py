@@ -137,7 +137,7 @@ def test_gamma_and_maps(
     assert script("evaluate", *base, "--video.gamma=1", "--video.update=false") == 2
     assert "video.gamma: given with video.update false" in error_line(capsys)
     assert script("evaluate", *base, "--video.figure=curve.pdf") == 2
-    assert "video.figure: curve.pdf; a file ending in .png was expected" in error_line(capsys)
+    assert "video.figure: curve.pdf; expected a file ending in .png" in error_line(capsys)
 
 
 def test_a_map_appears_whole_or_not_at_all(
@@ -215,12 +215,12 @@ def test_plot_from_stored_scores(
     call = ("plot_video_scores", "--scores", table, "--out", tmp_path / "both.png")
     assert script(*call, "--columns=[score_mnad, score_peak]") == 0
     assert script(*call, "--columns=[score_none]") == 2
-    assert "update.csv: no column score_none; frame, score_none, video were expected" in error_line(capsys)
+    assert "update.csv: no column score_none; expected frame, score_none, video" in error_line(capsys)
     assert script("plot_video_scores", "--scores", tmp_path / "none.csv", "--out", tmp_path / "c.png") == 2
     assert "none.csv: cannot be read" in error_line(capsys)
     before = (tmp_path / "both.png").read_bytes()
     assert script(*call) == 2
-    assert "both.png: exists already; another --out or --overwrite was expected" in error_line(capsys)
+    assert "both.png: exists already; expected another --out or --overwrite" in error_line(capsys)
     assert (tmp_path / "both.png").read_bytes() == before
     assert script(*call, "--overwrite=true") == 0
     assert (tmp_path / "both.png").read_bytes() != before
@@ -238,22 +238,22 @@ def test_collect_runs(
     assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
     assert {path.name for path in out.iterdir()} == {"results.json", "run.json", "scores_pred.csv"}
     assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out) == 2
-    assert "figures: already there, another --out or --overwrite was expected" in error_line(capsys)
+    assert "figures: already there; expected another --out or --overwrite" in error_line(capsys)
     assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out, "--overwrite=true") == 0
     assert script("collect_video_runs", f"--runs=[{tiny_run}]", "--out", out) == 2
-    assert "judged photographs; a run on videos was expected" in error_line(capsys)
+    assert "judged photographs; expected a run on videos" in error_line(capsys)
     assert script("collect_video_runs", f"--runs=[{tmp_path}]", "--out", out) == 2
     line = error_line(capsys)
-    assert "metrics.json: cannot be read (" in line and "; a finished video run was expected" in line
+    assert "metrics.json: cannot be read (" in line and "; expected a finished video run" in line
 
 
 def test_prediction_needs_videos(
     script: Script, run_folder: Path, tiny_wells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert script("train_mnad", *TINY, "--data", tiny_wells, "--out", tmp_path / "x") == 2
-    assert "model.variant: pred; recon was expected for photographs" in error_line(capsys)
+    assert "model.variant: pred; expected recon for photographs" in error_line(capsys)
     assert script("evaluate", "--checkpoint", run_folder, "--data", tiny_wells) == 2
-    assert "predicts frames of videos; one of the variant recon was expected" in error_line(capsys)
+    assert "predicts frames of videos; expected one of the variant recon" in error_line(capsys)
 
 
 # Official checkpoints ---------------------------------------------------------------------------------------------
@@ -297,10 +297,10 @@ def test_import_refuses_pickles_and_mixed_up_files(
     torch.save(nn.Linear(2, 2), module)
     (tmp_path / "cut.pth").write_bytes(state.read_bytes()[:500])
     for chosen, memory, message in (
-        (module, keys, "model.pth: holds more than tensors (a pickled module?); a state dict was expected"),
-        (keys, keys, "keys.pt: is no state dict; parameter names and tensors were expected"),
+        (module, keys, "model.pth: holds more than tensors (a pickled module?); expected a state dict"),
+        (keys, keys, "keys.pt: is no state dict; expected parameter names and tensors"),
         (state, state, "state.pth: holds"),
-        (tmp_path / "cut.pth", keys, "cut.pth: cannot be read; a torch file or .safetensors was expected"),
+        (tmp_path / "cut.pth", keys, "cut.pth: cannot be read; expected a torch file or .safetensors"),
         (tmp_path / "none.pth", keys, "none.pth: missing"),
     ):
         argv = ("--weights", chosen, "--items", memory, "--out", out, "--variant=recon", "--height=16", "--width=24")

@@ -87,7 +87,7 @@ class DetectorConfig:
         if self.primary is None:
             self.primary = "wells" if photographs else "mnad"
         if self.primary not in self.scores:
-            raise UserError(f"primary: {self.primary!r}; one of {', '.join(self.scores)} was expected")
+            raise UserError(f"primary: expected one of {', '.join(self.scores)}, got {self.primary!r}")
 
     def rule(self, score: str) -> ThresholdConfig:
         """How the threshold of ``score`` is chosen: by its own rule, else by the detector's."""
@@ -125,4 +125,4 @@ class TrainConfig(DetectorConfig, DataConfig):
         super().__post_init__()
         self.optim = self.optim.resolved(self.model.variant)
         if self.seed < 0:
-            raise UserError(f"seed: {self.seed}; 0 or more was expected")
+            raise UserError(f"seed: expected 0 or more, got {self.seed}")

@@ -71,7 +71,7 @@ class ImageConfig:
         for key in ("height", "width"):
             value = getattr(self, key)
             if value < STRIDE or value % STRIDE:
-                raise UserError(f"images.{key}: {value}; a positive multiple of {STRIDE} was expected")
+                raise UserError(f"images.{key}: expected a positive multiple of {STRIDE}, got {value}")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -63,6 +63,6 @@ class ModelConfig:
         """Raises ``UserError`` for a number out of range."""
         for key in ("width", "items", "item_dim"):
             if getattr(self, key) < 1:
-                raise UserError(f"model.{key}: {getattr(self, key)}; at least 1 was expected")
+                raise UserError(f"model.{key}: expected at least 1, got {getattr(self, key)}")
         if not self.temperature > 0:
-            raise UserError(f"model.temperature: {self.temperature}; a number above 0 was expected")
+            raise UserError(f"model.temperature: expected a number above 0, got {self.temperature}")

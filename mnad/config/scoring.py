@@ -31,7 +31,7 @@ class ThresholdConfig:
         """Raises ``UserError`` for a quantile outside [0, 1]."""
         for key in ("anomalous_quantile", "normal_quantile"):
             if not 0 <= getattr(self, key) <= 1:
-                raise UserError(f"threshold.{key}: {getattr(self, key)}; a number from 0 to 1 was expected")
+                raise UserError(f"threshold.{key}: expected a number from 0 to 1, got {getattr(self, key)}")
 
 
 @dataclass
@@ -66,9 +66,9 @@ class ScoreConfig:
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a score without terms or a window below 1."""
         if not self.terms:
-            raise UserError("score: no terms; at least one was expected")
+            raise UserError("score: no terms; expected at least one")
         if self.smooth < 1:
-            raise UserError(f"smooth: {self.smooth}; at least 1 frame was expected")
+            raise UserError(f"smooth: expected at least 1 frame, got {self.smooth}")
 
 
 def mnad_score(variant: Variant = "recon") -> ScoreConfig:

@@ -43,12 +43,12 @@ class OptimConfig:
         """Raises ``UserError`` for a number out of range."""
         for key, least in (("epochs", 1), ("batch_size", 1), ("threads", 0)):
             if getattr(self, key) < least:
-                raise UserError(f"optim.{key}: {getattr(self, key)}; at least {least} was expected")
+                raise UserError(f"optim.{key}: expected at least {least}, got {getattr(self, key)}")
         if not 0 < self.learning_rate < math.inf:
-            raise UserError(f"optim.learning_rate: {self.learning_rate}; a number above 0 was expected")
+            raise UserError(f"optim.learning_rate: expected a number above 0, got {self.learning_rate}")
         for name, weight in self.loss_weights.items():
             if weight is not None and not math.isfinite(weight):
-                raise UserError(f"optim.loss_weights.{name}: {weight}; a finite number was expected")
+                raise UserError(f"optim.loss_weights.{name}: expected a finite number, got {weight}")
 
     def resolved(self, variant: Variant) -> "OptimConfig":
         """The same with the published weight of ``variant`` in place of each None."""

@@ -57,8 +57,8 @@ def check_colours(roles: Mapping[str, Images], labels: np.ndarray, allow_mixed: 
     kinds = [set(tested[labels == label].tolist()) for label in (0, 1)]
     if not allow_mixed and all(len(kind) == 1 for kind in kinds) and kinds[0] != kinds[1]:
         raise UserError(
-            f"{first}: is grey, and grey or colour alone tells the test anomalies from the normals; images of one "
-            "kind, or --layout_options.allow_mixed, was expected"
+            f"{first}: is grey, and grey or colour alone tells the test anomalies from the normals; expected images "
+            f"of one kind, or --layout_options.allow_mixed"
         )
     warnings.warn(
         f"{len(grey)} of {total} images are grey, the others coloured (first: {first}); images of one kind are better",

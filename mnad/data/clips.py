@@ -28,9 +28,7 @@ def clip_input(frames: Tensor) -> tuple[Tensor, Tensor]:
 def check_length(count: int, past: int, name: object) -> None:
     """Raises ``UserError`` if ``count`` frames hold no clip."""
     if count <= past:
-        raise UserError(
-            f"{name}: {count} frames; at least {past + 1} were expected ({past} past frames and the target)"
-        )
+        raise UserError(f"{name}: {count} frames; expected at least {past + 1} ({past} past frames and the target)")
 
 
 class Clips:
@@ -85,12 +83,12 @@ def split_videos(
         UserError: a fraction outside (0, 1), or a single video of fewer than two frames.
     """
     if not 0 < validation_fraction < 1:
-        raise UserError(f"validation_fraction: {validation_fraction}; a number between 0 and 1 was expected")
+        raise UserError(f"validation_fraction: expected a number between 0 and 1, got {validation_fraction}")
     if len(videos) == 1:
         name, paths = videos[0].name, videos[0].paths
         if len(paths) < 2:
             where, count = (paths[0].parent, "1 frame") if paths else (name, "0 frames")
-            raise UserError(f"{where}: {count}; at least 2 were expected, to hold one out")
+            raise UserError(f"{where}: expected at least 2, got {count}, to hold one out")
         cut = min(max(1, round(len(paths) * (1 - validation_fraction))), len(paths) - 1)
         return [FrameFolder(name, paths[:cut])], [FrameFolder(name, paths[cut:])]
     held = min(max(1, round(len(videos) * validation_fraction)), len(videos) - 1)
@@ -104,8 +102,8 @@ def check_frames(images: np.ndarray, size: tuple[int, int]) -> None:
     found = (images.dtype, images.shape[1:]) if isinstance(images, np.ndarray) else (type(images).__name__, ())
     if found != (np.uint8, (*size, 3)):
         raise UserError(
-            f"images: {found[0]} of shape {getattr(images, 'shape', None)}; N x {size[0]} x {size[1]} x 3 uint8 was "
-            "expected"
+            f"images: {found[0]} of shape {getattr(images, 'shape', None)}; expected N x {size[0]} x {size[1]} x 3 "
+            f"uint8"
         )
 
 
@@ -124,9 +122,9 @@ def as_source(images: object, config: ImageConfig, variant: Variant, name: str =
     past = past_frames(variant)
     if isinstance(images, np.ndarray) and images.ndim != 4:
         check_array(images, "images")  # names what is wrong with it ...
-        raise UserError(f"images: one image of shape {images.shape}; N x H x W x 3 was expected")  # ... or with N
+        raise UserError(f"images: one image of shape {images.shape}; expected N x H x W x 3")  # ... or with N
     if isinstance(images, str | Path):
-        raise UserError(f"images: {str(images)!r}; a list of files or arrays was expected")
+        raise UserError(f"images: expected a list of files or arrays, got {str(images)!r}")
     items = list(images)
     if past:
         return Clips([FrameFolder(name, tuple(items))], config.size, past, config.memory_gb, name)

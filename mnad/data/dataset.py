@@ -80,7 +80,7 @@ class Photographs:
     def test(self) -> Images:
         """The test images. Raises ``UserError`` when there are none."""
         if not self.layout.test:
-            raise UserError(f"{self.root}: no test images; at least one was expected")
+            raise UserError(f"{self.root}: no test images; expected at least one")
         return self._open(self.layout.test, "test")
 
     @cached_property
@@ -183,7 +183,7 @@ def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, trai
     if config.data is not None and is_video(config.data, config.layout, config.layout_options):
         return Videos(read_videos(config.data, train=train), images, variant, config.data)
     if variant != "recon":
-        raise UserError(f"model.variant: {variant}; recon was expected for photographs")
+        raise UserError(f"model.variant: expected recon for photographs, got {variant}")
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout, train=train, options=config.layout_options)
     return Photographs(layout, images, config.layout_options.allow_mixed)

@@ -24,14 +24,14 @@ def download(link: str, target: Path) -> None:
     try:
         import gdown  # optional: the extra "data"
     except ImportError as error:
-        raise UserError(f"{link}: gdown is not installed; pip install -e '.[data]' was expected") from error
+        raise UserError(f"{link}: gdown is not installed; expected pip install -e '.[data]'") from error
     try:
         done = gdown.download(link, str(target), use_cookies=False)
     except Exception as error:  # gdown's own, and whatever its HTTP library raises
         reason = " ".join(str(error).split())
-        raise UserError(f"{link}: cannot be downloaded ({reason}); a link to a public file was expected") from error
+        raise UserError(f"{link}: cannot be downloaded ({reason}); expected a link to a public file") from error
     if done is None or not target.is_file():
-        raise UserError(f"{link}: leads to no file; a link to a public file was expected")
+        raise UserError(f"{link}: leads to no file; expected a link to a public file")
 
 
 def unzip(archive: Path, folder: Path) -> None:
@@ -43,7 +43,7 @@ def unzip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as file:
         for name in file.namelist():
             if name.startswith("/") or ".." in Path(name).parts:
-                raise UserError(f"{archive}: {name} lies outside the archive's folder; a path inside was expected")
+                raise UserError(f"{archive}: {name} lies outside the archive's folder; expected a path inside")
         file.extractall(folder)
 
 
@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             shutil.unpack_archive(archive, folder, "tar", filter="data")
     # RuntimeError: an encrypted zip; OSError: ReadError among others, and a full disk
     except (OSError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}); a zip or tar archive was expected") from error
+        raise UserError(f"{archive}: cannot be unpacked ({error}); expected a zip or tar archive") from error
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -77,7 +77,7 @@ def describe(root: Path, layout: str = "auto", options: LayoutOptions | None = N
         return f"{len(videos.train)} training videos, {len(videos.test)} test videos with {frames} frames"
     found = read_layout(root, layout, options=options)
     return (
-        f"{len(found.train)} normal training images, {len(found.known)} known spills, "
+        f"{len(found.train)} normal training images, {len(found.known)} known anomalies, "
         f"{len(found.test)} test images ({int(found.labels.sum())} abnormal)"
     )
 
@@ -98,14 +98,14 @@ def fetch(source: str, out: Path, layout: str = "auto", options: LayoutOptions |
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)
     except OSError as error:
-        raise UserError(f"{out}: cannot be made ({error.strerror}); a writable folder was expected") from error
+        raise UserError(f"{out}: cannot be made ({error.strerror}); expected a writable folder") from error
     with temporary as folder:
         archive = Path(source)
         if "://" in source:
             archive = Path(folder) / "archive"
             download(source, archive)
         elif not archive.is_file():
-            raise UserError(f"{source}: missing; an archive or a link (https://...) was expected")
+            raise UserError(f"{source}: missing; expected an archive or a link (https://...)")
         root = unpack(archive, Path(folder) / "unpacked")
         try:
             line = describe(root, layout, options)

@@ -3,7 +3,7 @@
 The description (paths and globs from ``DIR``; every key but ``train`` may be left out)::
 
     train: ["normal/*.png"]                 one glob or several
-    known: ["spills/*.png"]                 anomalies that may choose the threshold
+    known: ["defects/*.png"]                anomalies that may choose the threshold
     test_normal: ["test/ok/*.png"]
     test_anomalous: ["test/bad/*.png"]
     masks: "masks/{folder}/{stem}.png"      of each test anomaly: folder is the name of its folder, stem its name
@@ -37,16 +37,16 @@ def read_description(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read; a YAML description of the layout was expected") from error
+        raise UserError(f"{path}: cannot be read; expected a YAML description of the layout") from error
     try:
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: {reason}; a YAML description of the layout was expected") from error
+        raise UserError(f"{path}: expected a YAML description of the layout, got {reason}") from error
     keys = (*ROLES, "masks", "validation", "sha256")
     if not isinstance(content, dict) or "train" not in content or not set(content) <= set(keys):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{path}: keys {found}; train, and of {', '.join(keys[1:])} those that exist, were expected")
+        raise UserError(f"{path}: keys {found}; expected train, and of {', '.join(keys[1:])} those that exist,")
     return content
 
 
@@ -59,7 +59,7 @@ def find(root: Path, patterns: object, key: str) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns if isinstance(patterns, list) else [None]:
         if not isinstance(pattern, str) or pattern.startswith("/"):
-            raise UserError(f"{key}: {pattern!r}; a glob inside the folder of images, or a list of them, was expected")
+            raise UserError(f"{key}: expected a glob inside the folder of images, or a list of them, got {pattern!r}")
         literal = root / pattern
         try:
             if literal.is_file() or is_member(literal):
@@ -67,9 +67,9 @@ def find(root: Path, patterns: object, key: str) -> list[Path]:
             else:
                 hits = sorted(p for p in root.glob(pattern) if p.suffix.lower() in SUFFIXES and p.is_file())
         except (ValueError, NotImplementedError) as error:  # pathlib's for no glob
-            raise UserError(f"{key}: {pattern!r} is no glob ({error}); one was expected") from error
+            raise UserError(f"{key}: {pattern!r} is no glob ({error}); expected one") from error
         if not hits:
-            raise UserError(f"{key}: {pattern!r} fits no image in {root}; at least one was expected")
+            raise UserError(f"{key}: {pattern!r} fits no image in {root}; expected at least one")
         found.update(dict.fromkeys(hits))
     return list(found)
 
@@ -88,10 +88,10 @@ def find_masks(root: Path, masks: object, images: list[Path]) -> dict[Path, Path
         else:
             found = {root / image: root / mask for image, mask in masks.items()}
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise UserError(f"masks: {masks!r}; a path with {{folder}} and {{stem}}, or a mapping, was expected") from error
+        raise UserError(f"masks: expected a path with {{folder}} and {{stem}}, or a mapping, got {masks!r}") from error
     missing = [found.get(p, p) for p in images if p not in found or not found[p].is_file()]
     if missing:
-        raise UserError(f"masks: {missing[0]} is missing, as {len(missing)} of {len(images)}; all were expected")
+        raise UserError(f"masks: {missing[0]} is missing, as {len(missing)} of {len(images)}; expected all")
     return found
 
 
@@ -103,7 +103,7 @@ def read_generic(root: Path, train: bool = True, test: bool = True, options: Lay
     """
     description = (options or LayoutOptions()).description
     if description is None:
-        raise UserError("layout_options.description: missing; a YAML file was expected for the generic layout")
+        raise UserError("layout_options.description: missing; expected a YAML file for the generic layout")
     content = read_description(description)
     wanted = [role for role in ROLES if (test if role.startswith("test") else train)]
     found = {role: find(root, content[role], f"{description}: {role}") if content.get(role) else [] for role in wanted}
@@ -111,7 +111,7 @@ def read_generic(root: Path, train: bool = True, test: bool = True, options: Lay
     for role, paths in found.items():
         for path in paths:
             if path in seen:
-                raise UserError(f"{description}: {path} is in {seen[path]} and in {role}; one role was expected")
+                raise UserError(f"{description}: {path} is in {seen[path]} and in {role}; expected one role")
             seen[path] = role
     layout = Layout()
     if train:

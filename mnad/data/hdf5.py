@@ -25,22 +25,20 @@ def open_images(path: Path) -> h5py.Dataset:
         UserError: missing, no HDF5 file, or without images.
     """
     if not path.is_file():
-        raise UserError(f"{path}: missing; an HDF5 file with the dataset {IMAGES!r} was expected")
+        raise UserError(f"{path}: missing; expected an HDF5 file with the dataset {IMAGES!r}")
     try:
         data = h5py.File(path, "r").get(IMAGES)
     except OSError as error:
-        raise UserError(f"{path}: is no readable HDF5 file; one with the dataset {IMAGES!r} was expected") from error
+        raise UserError(f"{path}: is no readable HDF5 file; expected one with the dataset {IMAGES!r}") from error
     if (
         not isinstance(data, h5py.Dataset)
         or data.ndim not in (3, 4)
         or (data.ndim == 4 and data.shape[3] not in (1, 3))
     ):
         shape = getattr(data, "shape", None)
-        raise UserError(
-            f"{path}: dataset {IMAGES!r} of shape {shape}; N x H x W, or with 1 or 3 channels, was expected"
-        )
+        raise UserError(f"{path}: dataset {IMAGES!r} of shape {shape}; expected N x H x W, or with 1 or 3 channels,")
     if data.dtype != np.uint8 and data.dtype.kind != "f":
-        raise UserError(f"{path}: pixels of type {data.dtype}; uint8 or float in [0, 1] was expected")
+        raise UserError(f"{path}: pixels of type {data.dtype}; expected uint8 or float in [0, 1]")
     return data
 
 
@@ -52,10 +50,10 @@ def member(path: Path) -> np.ndarray:
     """
     data = open_images(path.parent)
     if not path.name.isdecimal() or int(path.name) >= len(data):
-        raise UserError(f"{path}: no such image; a number below {len(data)} was expected")
+        raise UserError(f"{path}: no such image; expected a number below {len(data)}")
     image = data[int(path.name)]
     if image.dtype != np.uint8:
         if not (image.min() >= 0 and image.max() <= 1):
-            raise UserError(f"{path}: floats from {image.min()} to {image.max()}; [0, 1] was expected")
+            raise UserError(f"{path}: floats from {image.min()} to {image.max()}; expected [0, 1]")
         image = np.rint(image * 255).astype(np.uint8)
     return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image

@@ -25,10 +25,10 @@ def list_images(folder: Path) -> list[Path]:
         UserError: the folder is missing or holds no image.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: missing; a folder of images was expected")
+        raise UserError(f"{folder}: missing; expected a folder of images")
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     if not paths:
-        raise UserError(f"{folder}: holds no image; files ending in {', '.join(SUFFIXES)} were expected")
+        raise UserError(f"{folder}: holds no image; expected files ending in {', '.join(SUFFIXES)}")
     return paths
 
 
@@ -41,7 +41,7 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
     if image.dtype == np.uint16:
         image = (image // 257).astype(np.uint8)
     if image.dtype != np.uint8:
-        raise UserError(f"{name}: pixels of type {image.dtype}; 8 or 16 bit was expected")
+        raise UserError(f"{name}: pixels of type {image.dtype}; expected 8 or 16 bit")
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
@@ -51,7 +51,7 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
         alpha = image[..., 3:].astype(np.float32) / 255
         white = image[..., :3] * alpha + 255 * (1 - alpha)
         return np.ascontiguousarray(np.rint(white).astype(np.uint8)[..., ::-1])
-    raise UserError(f"{name}: {channels} channels; grey, RGB or RGBA was expected")
+    raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -63,9 +63,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); an image file was expected") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected an image file") from error
     if not data:
-        raise UserError(f"{path}: is empty (zero bytes); an image file was expected")
+        raise UserError(f"{path}: is empty (zero bytes); expected an image file")
     return data
 
 
@@ -80,7 +80,7 @@ def decode(data: bytes, name: object) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{name}: is not a readable image; {', '.join(SUFFIXES)} was expected")
+        raise UserError(f"{name}: is not a readable image; expected {', '.join(SUFFIXES)}")
     return image
 
 
@@ -92,7 +92,7 @@ def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"{name}: {found}; H x W x 3 uint8 (RGB, 0 to 255) was expected")
+        raise UserError(f"{name}: expected H x W x 3 uint8 (RGB, 0 to 255), got {found}")
     return image
 
 
@@ -243,9 +243,9 @@ def split(count: int, validation_fraction: float, seed: int) -> tuple[np.ndarray
         UserError: fewer than two images, or a fraction outside (0, 1).
     """
     if not 0 < validation_fraction < 1:
-        raise UserError(f"validation_fraction: {validation_fraction}; a number between 0 and 1 was expected")
+        raise UserError(f"validation_fraction: expected a number between 0 and 1, got {validation_fraction}")
     if count < 2:
-        raise UserError(f"training images: {count}; at least 2 were expected (one goes to validation)")
+        raise UserError(f"training images: expected at least 2, got {count} (one goes to validation)")
     order = np.random.default_rng(seed).permutation(count)
     held = min(max(1, round(count * validation_fraction)), count - 1)
     return np.sort(order[held:]), np.sort(order[:held])

@@ -38,11 +38,11 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
             without annotation or an annotation without file.
     """
     if not path.is_file():
-        raise UserError(f"{path}: missing; lines 'name label' were expected")
+        raise UserError(f"{path}: missing; expected lines 'name label'")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text; lines 'name label' were expected") from error
+        raise UserError(f"{path}: is not UTF-8 text; expected lines 'name label'") from error
     present = {file.name: file for file in list_images(images)}
     labels: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -51,17 +51,17 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
         name, _, label = line.strip().rpartition(" ")
         name = name.strip()
         if not name or label not in ("0", "1"):
-            raise UserError(f"{path}, line {number}: {line.strip()!r}; 'name label' with label 0 or 1 was expected")
+            raise UserError(f"{path}, line {number}: expected 'name label' with label 0 or 1, got {line.strip()!r}")
         if name not in present:
-            raise UserError(f"{path}, line {number}: {name} is not in {images}; an image file there was expected")
+            raise UserError(f"{path}, line {number}: {name} is not in {images}; expected an image file there")
         if name in labels:
-            raise UserError(f"{path}, line {number}: {name} stands there twice; one line for each image was expected")
+            raise UserError(f"{path}, line {number}: {name} stands there twice; expected one line for each image")
         labels[name] = int(label)
     unlabelled = sorted(set(present) - set(labels))
     if unlabelled:
         raise UserError(
-            f"{images / unlabelled[0]}: has no line in {path} ({len(unlabelled)} such files); one line for each "
-            "image was expected"
+            f"{images / unlabelled[0]}: has no line in {path} ({len(unlabelled)} such files); expected one line for "
+            f"each image"
         )
     return [present[name] for name in labels], np.array(list(labels.values()), dtype=np.int64)
 
@@ -73,7 +73,7 @@ def read_wells(root: Path, train: bool = True, test: bool = True, options: Layou
         UserError: see :func:`read_annotation` and :func:`mnad.data.images.list_images`.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: missing; a folder with train/, proliv/ and test/ was expected")
+        raise UserError(f"{root}: missing; expected a folder with train/, proliv/ and test/")
     layout = Layout()
     if train:
         layout.train = list_images(root / "train")

@@ -38,9 +38,9 @@ def check_data_given(data: Path | None, layout: str, options: LayoutOptions, var
     if data is not None or (variant == "recon" and layout in ("auto", "wells") and options.description is None):
         return
     if layout == "video" or variant == "pred":
-        raise UserError("data: none; a folder of videos was expected")
+        raise UserError("data: none; expected a folder of videos")
     name = "generic" if layout == "auto" else layout
-    raise UserError(f"data: none; a folder of the layout {name} was expected")
+    raise UserError(f"data: none; expected a folder of the layout {name}")
 
 
 def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
@@ -55,7 +55,7 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     if is_video_file(root):
         return "video"
     if not root.is_dir():
-        raise UserError(f"{root}: missing; a folder of images was expected")
+        raise UserError(f"{root}: missing; expected a folder of images")
     if (root / "test" / "imgs").is_dir() or (root / "proliv").is_dir():
         return "wells"
     if (root / "ground_truth").is_dir() or any(root.glob("train/*/")) or any(root.glob("*/train/good")):
@@ -69,9 +69,9 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
         return "textile"
     raise UserError(
-        f"{root}: fits no known layout; train/ and test/imgs/ (wells), training/frames/ and testing/frames/ (video), "
-        f"train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) or "
-        "--layout_options.description (generic) was expected"
+        f"{root}: fits no known layout; expected train/ and test/imgs/ (wells), training/frames/ and "
+        f"testing/frames/ (video), train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) or "
+        "--layout_options.description (generic)"
     )
 
 
@@ -86,7 +86,7 @@ def read_layout(
     if name == "auto":
         name = detect_layout(root, options)
     if name == "video":
-        raise UserError(f"{root}: videos; a folder of photographs was expected")
+        raise UserError(f"{root}: videos; expected a folder of photographs")
     if name not in LAYOUTS:
-        raise UserError(f"layout: {name!r}; auto, {', '.join(LAYOUTS)} or video was expected")
+        raise UserError(f"layout: expected auto, {', '.join(LAYOUTS)} or video, got {name!r}")
     return replace(LAYOUTS[name](root, train, test, options), root=root)

@@ -22,8 +22,7 @@ def read_mask(path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
     shape = read_image(image).shape[:2]
     if mask.shape != shape:
         raise UserError(
-            f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} pixels; the {shape[1]} x {shape[0]} of {image} "
-            "were expected"
+            f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} pixels; expected the {shape[1]} x {shape[0]} of {image}"
         )
     # The share of each target pixel that is anomalous; at least half of it, or the largest where all are thin.
     share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
@@ -42,5 +41,5 @@ def read_masks(layout: Layout, size: tuple[int, int]) -> np.ndarray:
         if path is not None:
             masks[i] = read_mask(path, image, size)
         elif label == 1:
-            raise UserError(f"{image}: has no mask although others have; a mask for each anomaly or none was expected")
+            raise UserError(f"{image}: has no mask although others have; expected a mask for each anomaly or none")
     return masks

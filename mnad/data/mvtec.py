@@ -40,7 +40,7 @@ def category_folder(root: Path, category: str) -> Path:
     if not names or category not in names:
         if category or names:
             expected = ", ".join(names) or "no name, since the folder is one category itself"
-            raise UserError(f"layout_options.category: {category!r} in {root}; {expected} was expected")
+            raise UserError(f"layout_options.category: {category!r} in {root}; expected {expected}")
         return root
     return root / category
 
@@ -63,8 +63,8 @@ def find_masks(root: Path, images: list[Path]) -> dict[Path, Path]:
     missing = [mask for mask in masks.values() if not mask.is_file()]
     if missing:
         raise UserError(
-            f"{missing[0]}: missing, as {len(missing)} of {len(masks)} masks; one for each test defect, or no "
-            "ground_truth/ at all, was expected"
+            f"{missing[0]}: missing, as {len(missing)} of {len(masks)} masks; expected one for each test defect, or no "
+            "ground_truth/ at all"
         )
     return masks
 

@@ -79,8 +79,8 @@ def seen_before(checkpoint: Path, root: Path, tested: Mapping[str, str]) -> None
     if found:
         raise UserError(
             f"{root}: {len(found)} of {len(tested)} test images chose weights or threshold of {checkpoint} "
-            f"(first: {found[0]}, {role_of[found[0]]}); --layout_options.description {folder / NAME}, its own split, "
-            "was expected"
+            f"(first: {found[0]}, {role_of[found[0]]}); expected --layout_options.description {folder / NAME}, its "
+            f"own split"
         )
     names = {digest: name for name, digest in digests.items()}
     copies = [name for name, digest in tested.items() if digest in names]

@@ -32,14 +32,14 @@ def read_table(path: Path) -> tuple[list[Path], np.ndarray]:
     """
     table_path = path.with_suffix(".csv")
     if not table_path.is_file():
-        raise UserError(f"{table_path}: missing; a CSV file with the columns {', '.join(COLUMNS)} was expected")
+        raise UserError(f"{table_path}: missing; expected a CSV file with the columns {', '.join(COLUMNS)}")
     try:
         table = pd.read_csv(table_path)
     except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{table_path}: is no CSV file ({error}); one was expected") from error
+        raise UserError(f"{table_path}: is no CSV file ({error}); expected one") from error
     for column in COLUMNS:
         if column not in table or not pd.api.types.is_integer_dtype(table[column]):
-            raise UserError(f"{table_path}: no whole numbers in column {column!r}; {', '.join(COLUMNS)} were expected")
+            raise UserError(f"{table_path}: no whole numbers in column {column!r}; expected {', '.join(COLUMNS)}")
     count = len(open_images(path))
     position = (table["index"] - table["index"].min()).to_numpy()
     if len(table) != count or sorted(position) != list(range(count)):
@@ -57,7 +57,7 @@ def find_file(root: Path, role: str) -> Path:
     """
     files = sorted(p for p in root.glob(f"{role}*") if p.suffix.lower() in SUFFIXES)
     if len(files) != 1:
-        raise UserError(f"{root}: {len(files)} files {role}*.h5; exactly one was expected")
+        raise UserError(f"{root}: {len(files)} files {role}*.h5; expected exactly one")
     return files[0]
 
 
@@ -71,14 +71,14 @@ def read_textile(root: Path, train: bool = True, test: bool = True, options: Lay
     """
     options = options or LayoutOptions()
     if not 0 <= options.known_fraction <= 1:
-        raise UserError(f"layout_options.known_fraction: {options.known_fraction}; 0 to 1 was expected")
+        raise UserError(f"layout_options.known_fraction: expected 0 to 1, got {options.known_fraction}")
     layout = Layout()
     if train:
         train_path = find_file(root, "train")
         paths, labels = read_table(train_path)
         layout.train = [path for path, label in zip(paths, labels, strict=True) if label == 0]
         if not layout.train:
-            raise UserError(f"{train_path.with_suffix('.csv')}: no image with indication_value 0; some were expected")
+            raise UserError(f"{train_path.with_suffix('.csv')}: no image with indication_value 0; expected some")
         defects = [path for path, label in zip(paths, labels, strict=True) if label == 1]
         layout.known, _ = seeded_parts(defects, options.known_fraction, options.seed)
     if test:

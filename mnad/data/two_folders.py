@@ -36,14 +36,14 @@ def read_two_folders(root: Path, train: bool = True, test: bool = True, options:
     for key, low_allowed in (("test_fraction", False), ("known_fraction", True)):
         value = getattr(options, key)
         if not (0 <= value < 1 if low_allowed else 0 < value < 1):
-            raise UserError(f"layout_options.{key}: {value}; a share below 1 was expected")
+            raise UserError(f"layout_options.{key}: expected a share below 1, got {value}")
     normal, abnormal = list_images(root / options.normal), list_images(root / options.abnormal)
     tested, trained = seeded_parts(normal, options.test_fraction, options.seed)
     known, anomalous = seeded_parts(abnormal, options.known_fraction, options.seed)
     if len(trained) < 2 or not tested or not anomalous:
         raise UserError(
             f"{root}: {len(normal)} normal and {len(abnormal)} abnormal images give {len(trained)} to train on and "
-            f"{len(tested)} + {len(anomalous)} to test; at least 2 and 1 + 1 were expected"
+            f"{len(tested)} + {len(anomalous)} to test; expected at least 2 and 1 + 1"
         )
     layout = Layout()
     if train:

@@ -78,7 +78,7 @@ class VideoFile:
             UserError: missing, or not a single frame can be decoded.
         """
         if not self.path.is_file():
-            raise UserError(f"{self.path}: missing; a video file ({', '.join(VIDEO_SUFFIXES)}) was expected")
+            raise UserError(f"{self.path}: missing; expected a video file ({', '.join(VIDEO_SUFFIXES)})")
         capture = cv2.VideoCapture(str(self.path))
         count = 0
         try:
@@ -91,7 +91,7 @@ class VideoFile:
         finally:
             capture.release()
         if count == 0:
-            raise UserError(f"{self.path}: no frame can be decoded; a readable .mp4 or .avi video was expected")
+            raise UserError(f"{self.path}: no frame can be decoded; expected a readable .mp4 or .avi video")
 
     def check(self) -> None:
         """Nothing: a film is judged as it is decoded."""
@@ -118,10 +118,10 @@ def list_videos(folder: Path) -> list[FrameFolder]:
         UserError: the folder is missing, has no subfolders, or one of them holds no image.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: missing; a folder with one folder of frames for each video was expected")
+        raise UserError(f"{folder}: missing; expected a folder with one folder of frames for each video")
     folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=natural_key)
     if not folders:
-        raise UserError(f"{folder}: holds no folder; one folder of frames for each video was expected")
+        raise UserError(f"{folder}: holds no folder; expected one folder of frames for each video")
     return [FrameFolder(p.name, tuple(sorted(list_images(p), key=natural_key))) for p in folders]
 
 
@@ -134,16 +134,16 @@ def read_label_file(path: Path, count: int) -> np.ndarray:
     try:
         labels = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; frame labels (0 or 1, {count} values) were expected") from error
+        raise UserError(f"{path}: missing; expected frame labels (0 or 1, {count} values)") from error
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: is not a .npy array; frame labels (0 or 1, {count} values) were expected") from error
+        raise UserError(f"{path}: is not a .npy array; expected frame labels (0 or 1, {count} values)") from error
     if not isinstance(labels, np.ndarray) or labels.size != max(labels.shape, default=0):
-        raise UserError(f"{path}: shape {getattr(labels, 'shape', None)}; 1 x {count} labels were expected")
+        raise UserError(f"{path}: shape {getattr(labels, 'shape', None)}; expected 1 x {count} labels")
     labels = labels.reshape(-1)
     if len(labels) != count:
-        raise UserError(f"{path}: {len(labels)} labels; {count} were expected, one for each test frame")
+        raise UserError(f"{path}: {len(labels)} labels; expected {count}, one for each test frame")
     if not np.isin(labels, (0, 1)).all():
-        raise UserError(f"{path}: holds other values than 0 and 1; 0 (normal) or 1 (abnormal) was expected")
+        raise UserError(f"{path}: holds other values than 0 and 1; expected 0 (normal) or 1 (abnormal)")
     return labels.astype(np.int64)
 
 
@@ -161,8 +161,8 @@ def read_labels(root: Path, videos: list[FrameFolder]) -> list[np.ndarray]:
     if len(files) != 1:
         found = "no .npy file" if not files else f"{len(files)} .npy files ({', '.join(f.name for f in files)})"
         raise UserError(
-            f"{root}: {found}; one file of frame labels (frame_labels_NAME.npy, 1 x {total}) or testing/labels/ with "
-            "one .npy file for each video was expected"
+            f"{root}: {found}; expected one file of frame labels (frame_labels_NAME.npy, 1 x {total}) or "
+            f"testing/labels/ with one .npy file for each video"
         )
     ends = np.cumsum([len(video) for video in videos])
     return np.split(read_label_file(files[0], total), ends[:-1])
@@ -176,7 +176,7 @@ def read_videos(root: Path, train: bool = True, test: bool = True) -> VideoLayou
     """
     if is_video_file(root):
         if train:
-            raise UserError(f"{root}: is one video; a folder with training/frames/ was expected to train on")
+            raise UserError(f"{root}: is one video; expected a folder with training/frames/ to train on")
         return VideoLayout(test=[VideoFile(root.stem, root)])
     layout = VideoLayout()
     if train:

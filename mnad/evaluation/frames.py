@@ -144,7 +144,7 @@ def frame_map(detector: Detector, frames: Iterable[np.ndarray], index: int, name
             break
     if index < past or seen <= index:
         last = f"{seen - 1}" if seen <= index else "the last"
-        raise UserError(f"{name}, frame {index}: has no map; a frame from {past} to {last} was expected")
+        raise UserError(f"{name}, frame {index}: has no map; expected a frame from {past} to {last}")
     x, target = clip_input(to_input(np.stack(window))[None])
     with torch.inference_mode():
         output = detector.model.eval()(x.to(detector.device)).output.cpu()
@@ -163,7 +163,7 @@ def write_maps(detector: Detector, data: Videos, maps: Sequence[str], folder: Pa
     for wanted in maps:
         name, _, number = wanted.rpartition(":")
         if name not in videos or not number.isdecimal():
-            raise UserError(f"video.maps: {wanted!r}; VIDEO:FRAME with VIDEO of {', '.join(videos)} was expected")
+            raise UserError(f"video.maps: expected VIDEO:FRAME with VIDEO of {', '.join(videos)}, got {wanted!r}")
         target, picture = (free(folder / f"{name}_{number}{suffix}") for suffix in (".npy", ".png"))
         values = frame_map(detector, videos[name].frames(detector.config.images.size), int(number), name)
         plot_map(picture, values)

@@ -68,7 +68,7 @@ def evaluate_photographs(scorer: Scorer, data: Photographs) -> Evaluation:
     """
     model = getattr(scorer, "model", None)
     if model is not None and model.variant != "recon":
-        raise UserError("checkpoint: predicts frames of videos; one of the variant recon was expected for photographs")
+        raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
     images, memory = data.test, getattr(model, "memory", None)
     counts = None if memory is None else torch.zeros(len(memory.items), dtype=torch.long)
     read, started = images.seconds, time.perf_counter()

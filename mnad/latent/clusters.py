@@ -20,18 +20,18 @@ def silhouette(vectors: np.ndarray, groups: np.ndarray) -> float | None:
 
 
 def purity(vectors: np.ndarray, labels: np.ndarray, k: int = NEIGHBORS) -> float | None:
-    """Share of spills among the ``k`` nearest other points of a spill, in [0, 1]; None for a single class.
+    """Share of anomalies among the ``k`` nearest other points of an anomaly, in [0, 1]; None for a single class.
 
-    Chance is about the share of spills among all points.
+    Chance is about the share of anomalies among all points.
     """
     k = min(k, len(vectors) - 1)
-    spills = np.flatnonzero(labels == 1)
-    if k < 1 or not 0 < len(spills) < len(labels):
+    anomalies = np.flatnonzero(labels == 1)
+    if k < 1 or not 0 < len(anomalies) < len(labels):
         return None
     neighbors = NearestNeighbors(n_neighbors=k + 1, metric="cosine").fit(vectors)
-    found = neighbors.kneighbors(vectors[spills], return_distance=False)
+    found = neighbors.kneighbors(vectors[anomalies], return_distance=False)
     # A point is its own nearest neighbour except among duplicates, where it may be missing: then drop the last.
-    own = found == spills[:, None]
+    own = found == anomalies[:, None]
     own[~own.any(axis=1), -1] = True
     return float(labels[found[~own]].mean())
 
@@ -67,13 +67,13 @@ def medoid(vectors: np.ndarray) -> int:
 
 
 def composition(vectors: np.ndarray, table: pd.DataFrame, members: np.ndarray, kind: str) -> dict[str, object]:
-    """Size, spill share, medoid and kinds of the points at ``members`` (at least one)."""
+    """Size, anomaly share, medoid and kinds of the points at ``members`` (at least one)."""
     rows = table.iloc[members]
     middle = rows.iloc[medoid(vectors[members])]
     place = {key: int(middle[key]) for key in ("row", "column", "frame") if key in table}
     return {
         "size": len(members),
-        "spill_share": float(rows["label"].mean()),
+        "anomaly_share": float(rows["label"].mean()),
         "medoid": {"file": str(middle["file"])} | place,
         kind: {str(key): int(n) for key, n in rows[kind].value_counts().items()},
     }
@@ -101,9 +101,9 @@ def measure(vectors: np.ndarray, table: pd.DataFrame, maps: dict[str, np.ndarray
     known = {name: values for name, values in partitions.items() if values is not None}
     return {
         "points": len(vectors),
-        "spill_share": float(labels.mean()),
+        "anomaly_share": float(labels.mean()),
         "silhouette": {name: None if v is None else silhouette(vectors, v) for name, v in partitions.items()},
-        "spill_purity": purity(vectors, labels),
+        "anomaly_purity": purity(vectors, labels),
         "trustworthiness": {name: trust(vectors, points, seed) for name, points in maps.items()},
         "cluster_agreement": {name: float(adjusted_mutual_info_score(v, clusters)) for name, v in known.items()},
         "item_agreement": None

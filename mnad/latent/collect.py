@@ -120,8 +120,8 @@ def collect(
         out = detector.model(x)
         if tuple(out.queries.shape[1:3]) != (height, width):
             raise UserError(
-                f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; {(height, width)}, an eighth of "
-                "images.height and images.width, was expected"
+                f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, an "
+                f"eighth of images.height and images.width"
             )
         raw.append(detector.scores[detector.primary].raw(target, out).cpu().numpy())
         error = ((out.output - target) / 2).square().mean(dim=1)  # B x H x W
@@ -168,6 +168,6 @@ def collect(
 def check_spread(queries: np.ndarray, name: str) -> None:
     """Raise ``UserError`` when there is nothing to map: numbers that are not finite, or equal queries."""
     if not np.isfinite(queries).all():
-        raise UserError(f"{name}: queries that are not finite; a trained model was expected")
+        raise UserError(f"{name}: queries that are not finite; expected a trained model")
     if np.ptp(queries, axis=0).max() < 1e-6:
-        raise UserError(f"{name}: all {len(queries)} sampled queries are equal; a trained model was expected")
+        raise UserError(f"{name}: all {len(queries)} sampled queries are equal; expected a trained model")

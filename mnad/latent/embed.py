@@ -26,11 +26,11 @@ def check_size(count: int, perplexity: float, neighbors: int, what: str) -> None
         UserError: fewer points than the perplexity or the neighbourhood allows.
     """
     if count < MIN_POINTS:
-        raise UserError(f"{what}: {count}; at least {MIN_POINTS} were expected")
+        raise UserError(f"{what}: expected at least {MIN_POINTS}, got {count}")
     if not 1 <= perplexity < count:
-        raise UserError(f"perplexity: {perplexity:g} with {count} {what}; from 1 to {count - 1} was expected")
+        raise UserError(f"perplexity: {perplexity:g} with {count} {what}; expected from 1 to {count - 1}")
     if not 2 <= neighbors < count:
-        raise UserError(f"neighbors: {neighbors} with {count} {what}; from 2 to {count - 1} was expected")
+        raise UserError(f"neighbors: {neighbors} with {count} {what}; expected from 2 to {count - 1}")
 
 
 def embed(

@@ -214,7 +214,7 @@ def plot_compare(path: Path, models: dict[str, tuple[Latent, dict]], anomaly: st
         for row, (name, (latent, numbers)) in enumerate(models.items()):
             level = latent.levels["images"]
             present |= set(level.table["group"])
-            silhouette, purity = number(numbers["silhouette"]["label"]), number(numbers["spill_purity"])
+            silhouette, purity = number(numbers["silhouette"]["label"]), number(numbers["anomaly_purity"])
             axes[row, 0].set_ylabel(f"{name}\nsilhouette {silhouette}, purity {purity}")
             for panel, (method, title) in zip(axes[row], METHODS.items(), strict=True):
                 scatter.frame(panel, level.maps[method])

@@ -111,7 +111,7 @@ def load_detectors(config: LatentConfig) -> dict[Path, Detector]:
     detectors = {path: Detector.load(path).to(config.device) for path in paths}
     taken = [(d.config.images.size, d.config.model.variant) for d in detectors.values()]
     if taken[0] != taken[-1]:
-        raise UserError(f"{compare}: takes {taken[-1]}; {taken[0]} was expected, as {checkpoint} does")
+        raise UserError(f"{compare}: takes {taken[-1]}; expected {taken[0]}, as {checkpoint} does")
     return detectors
 
 
@@ -124,7 +124,7 @@ def visualize_latent(config: LatentConfig) -> Path:
     started = time.perf_counter()
     for key in ("seed", "threads"):
         if getattr(config, key) < 0:
-            raise UserError(f"{key}: {getattr(config, key)}; 0 or more was expected")
+            raise UserError(f"{key}: expected 0 or more, got {getattr(config, key)}")
     if config.threads:
         torch.set_num_threads(config.threads)
     detectors = load_detectors(config)
@@ -155,7 +155,7 @@ def visualize_latent(config: LatentConfig) -> Path:
         "distance": "cosine",
         "embedding": "PCA fitted on the queries, reads and items projected; t-SNE and UMAP fitted jointly on all three",
         "reported_against": kind,
-        "spill_purity_neighbors": NEIGHBORS,
+        "anomaly_purity_neighbors": NEIGHBORS,
         "trustworthiness": {"neighbors": NEIGHBORS, "points": ROWS},
         "models": {name: one for name, (_, one) in models.items()},
         "seconds": round(time.perf_counter() - started, 1),

@@ -16,7 +16,7 @@ def strata_of(table: pd.DataFrame) -> np.ndarray:
 def allot(sizes: np.ndarray, total: int) -> np.ndarray:
     """Share ``total`` among strata of ``sizes``: the small ones whole, the rest in equal parts.
 
-    Rare kinds (a few spills among thousands of normals) are thus all seen. Sums to ``min(total, sizes.sum())``.
+    Rare kinds (a few anomalies among thousands of normals) are thus all seen. Sums to ``min(total, sizes.sum())``.
     """
     share = np.zeros(len(sizes), dtype=np.int64)
     left = total
@@ -34,7 +34,7 @@ def stratified(strata: np.ndarray, total: int, seed: int) -> np.ndarray:
     """
     names, codes = np.unique(strata, return_inverse=True)
     if total < len(names):
-        raise UserError(f"sample of {total}: smaller than its {len(names)} strata; at least one of each was expected")
+        raise UserError(f"sample of {total}: smaller than its {len(names)} strata; expected at least one of each")
     if total >= len(strata):
         return np.arange(len(strata))
     rng = np.random.default_rng(seed)

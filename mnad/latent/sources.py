@@ -34,7 +34,7 @@ class ImageSet:
 
     source: Source
     table: pd.DataFrame
-    anomaly: str = "spill"
+    anomaly: str = "anomaly"
 
     def __post_init__(self) -> None:
         """Add ``group``: one of ``GROUPS``; test normals and training images are told apart."""
@@ -60,7 +60,7 @@ def read_kinds(root: Path, files: list[str]) -> list[str] | None:
 
 
 def wells(root: Path, config: ImageConfig, layout: str = "auto", options: LayoutOptions | None = None) -> ImageSet:
-    """The wells of ``root``: training, known spills and test. Nothing is decoded before it is asked for.
+    """The wells of ``root``: training, known anomalies and test. Nothing is decoded before it is asked for.
 
     Kinds are those of ``kinds.csv``; without that file, the set and the label.
 
@@ -72,7 +72,12 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto", options: Layout
     sets = ["train"] * len(found.train) + ["known"] * len(found.known) + ["test"] * len(found.test)
     labels = [0] * len(found.train) + [1] * len(found.known) + [int(label) for label in found.labels]
     table = pd.DataFrame({"file": [p.relative_to(root).as_posix() for p in paths], "set": sets, "label": labels})
-    coarse = {("train", 0): "train", ("known", 1): "known spill", ("test", 0): "test normal", ("test", 1): "test spill"}
+    coarse = {
+        ("train", 0): "train",
+        ("known", 1): "known anomaly",
+        ("test", 0): "test normal",
+        ("test", 1): "test anomaly",
+    }
     kinds = read_kinds(root, list(table["file"]))
     table["kind"] = kinds or [coarse[key] for key in zip(sets, labels, strict=True)]
     return ImageSet(Images(paths, config.size, memory_gb=0), table)
@@ -109,5 +114,5 @@ def open_images(
     if is_video(root, layout, options):
         return videos(root, config)
     if config.model.variant == "pred":
-        raise UserError(f"{root}: photographs; videos were expected by a checkpoint of the prediction variant")
+        raise UserError(f"{root}: photographs; expected videos by a checkpoint of the prediction variant")
     return wells(root, config.images, layout, options)

@@ -37,11 +37,11 @@ def build_model(config: ModelConfig) -> Network:
         UserError: unknown name, or a variant that the model does not have.
     """
     if config.name not in MODELS:
-        raise UserError(f"model.name: {config.name!r}; one of {', '.join(MODELS)} was expected")
+        raise UserError(f"model.name: expected one of {', '.join(MODELS)}, got {config.name!r}")
     model = MODELS[config.name]
     known = inspect.signature(model).parameters
     if config.variant != "recon" and "variant" not in known:
-        raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; 'recon' was expected")
+        raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; expected 'recon'")
     return model(**{key: value for key, value in asdict(config).items() if key in known})
 
 
@@ -57,7 +57,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"device: {name!r} is not available on this machine; auto, cpu or cuda was expected") from error
+        raise UserError(f"device: {name!r} is not available on this machine; expected auto, cpu or cuda") from error
     if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device: {name!r}; auto, cpu or cuda was expected")
+        raise UserError(f"device: expected auto, cpu or cuda, got {name!r}")
     return device

@@ -67,7 +67,7 @@ def load_official(state_dict: Mapping[str, Tensor], items: Tensor, variant: Vari
     items = torch.as_tensor(items, dtype=torch.float32)
     width, dim = given[first].shape[0], given[last].shape[0]
     if items.ndim != 2 or items.shape[1] != dim:
-        raise UserError(f"official items: shape {tuple(items.shape)}; M x {dim} was expected")
+        raise UserError(f"official items: shape {tuple(items.shape)}; expected M x {dim}")
     model = MNAD(variant, width=width, items=items.shape[0], item_dim=dim)
     renamed = {}
     surplus = []
@@ -87,8 +87,8 @@ def load_official(state_dict: Mapping[str, Tensor], items: Tensor, variant: Vari
     for name, value in renamed.items():
         if value.shape != expected[name].shape:
             raise UserError(
-                f"official state dict ({variant}): {official_name(name)} has shape {tuple(value.shape)}; "
-                f"{tuple(expected[name].shape)} was expected"
+                f"official state dict ({variant}): {official_name(name)} has shape {tuple(value.shape)}; expected "
+                f"{tuple(expected[name].shape)}"
             )
     model.load_state_dict(renamed)
     return model
@@ -101,13 +101,13 @@ def read_tensors(path: Path) -> object:
         UserError: missing, a pickle of other things than tensors, or no such file format.
     """
     if not path.is_file():
-        raise UserError(f"{path}: missing; a torch file or .safetensors was expected")
+        raise UserError(f"{path}: missing; expected a torch file or .safetensors")
     try:
         return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: holds more than tensors (a pickled module?); a state dict was expected") from error
+        raise UserError(f"{path}: holds more than tensors (a pickled module?); expected a state dict") from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path}: cannot be read; a torch file or .safetensors was expected") from error
+        raise UserError(f"{path}: cannot be read; expected a torch file or .safetensors") from error
 
 
 def read_items(path: Path) -> Tensor:
@@ -119,7 +119,7 @@ def read_items(path: Path) -> Tensor:
     content = read_tensors(path)
     tensors = list(content.values()) if isinstance(content, dict) else [content]
     if len(tensors) != 1 or not isinstance(tensors[0], Tensor):
-        raise UserError(f"{path}: holds {len(tensors)} entries; one tensor of items, M x C, was expected")
+        raise UserError(f"{path}: holds {len(tensors)} entries; expected one tensor of items, M x C,")
     return tensors[0].detach()
 
 
@@ -131,5 +131,5 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     state = read_tensors(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: is no state dict; parameter names and tensors were expected")
+        raise UserError(f"{path}: is no state dict; expected parameter names and tensors")
     return state

@@ -95,7 +95,7 @@ def plot_curves(
     missing = {"video", "frame", *scores} - set(frame.columns)
     if missing:
         expected = ", ".join(("video", "frame", *scores))
-        raise UserError(f"score table: no column {', '.join(sorted(missing))}; {expected} were expected")
+        raise UserError(f"score table: no column {', '.join(sorted(missing))}; expected {expected}")
     videos = list(frame.groupby("video", sort=False))
     columns = min(3, len(videos))
     rows = -(-len(videos) // columns)

@@ -32,7 +32,7 @@ def find_checkpoint(path: Path | str) -> Path:
     if found.suffix == "" and found.parent == Path() and shipped.is_file():
         return shipped
     names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
-    raise UserError(f"{found}: missing; a checkpoint (.safetensors), a run folder or one of {names} was expected")
+    raise UserError(f"{found}: missing; expected a checkpoint (.safetensors), a run folder or one of {names}")
 
 
 def tensors_digest(tensors: "Mapping[str, Tensor]") -> str:
@@ -79,19 +79,17 @@ def read_checkpoint(path: Path) -> "tuple[dict[str, Tensor], dict[str, Any]]":
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: is truncated or no safetensors file ({error}); a checkpoint was expected") from error
+        raise UserError(f"{path}: is truncated or no safetensors file ({error}); expected a checkpoint") from error
     if metadata.pop("format", None) != FORMAT:
-        raise UserError(f"{path}: is no checkpoint of this project; one of the format {FORMAT!r} was expected")
+        raise UserError(f"{path}: is no checkpoint of this project; expected one of the format {FORMAT!r}")
     digest = metadata.pop("sha256", None)
     if digest is not None and digest != tensors_digest(tensors):
-        raise UserError(f"{path}: its contents have changed since it was written; an undamaged checkpoint was expected")
+        raise UserError(f"{path}: its contents have changed since it was written; expected an undamaged checkpoint")
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: {name} holds numbers that are not finite; a trained checkpoint was expected")
+            raise UserError(f"{path}: {name} holds numbers that are not finite; expected a trained checkpoint")
     try:
         texts = {name: json.loads(text) for name, text in metadata.items()}
     except ValueError as error:
-        raise UserError(
-            f"{path}: its description is no JSON ({error}); an undamaged checkpoint was expected"
-        ) from error
+        raise UserError(f"{path}: its description is no JSON ({error}); expected an undamaged checkpoint") from error
     return tensors, texts

@@ -28,9 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); a writable path was expected"
-        ) from error
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); expected a writable path") from error
     finally:
         with contextlib.suppress(OSError):  # a parent that is a file: there is nothing to drop
             temporary.unlink(missing_ok=True)
@@ -66,9 +64,9 @@ def read_json(path: Path, expected: str = "JSON") -> dict:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); {expected} was expected") from error
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected {expected}") from error
     if not isinstance(found, dict):
-        raise UserError(f"{path}: holds no object; a JSON object was expected")
+        raise UserError(f"{path}: holds no object; expected a JSON object")
     return found
 
 
@@ -86,10 +84,10 @@ def read_table(path: Path, columns: set[str], text: tuple[str, ...] = (), litera
     try:
         frame = pd.read_csv(path, dtype={name: str for name in text}, keep_default_na=not literal)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); a table was expected") from error
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected a table") from error
     missing = sorted(columns - set(frame.columns))
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}; {', '.join(sorted(columns))} were expected")
+        raise UserError(f"{path}: no column {', '.join(missing)}; expected {', '.join(sorted(columns))}")
     return frame
 
 
@@ -104,10 +102,10 @@ def read_log(path: Path) -> "pd.DataFrame":
     try:
         log = pd.read_json(path, lines=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: is no log of a training ({error}); one JSON object a line was expected") from error
+        raise UserError(f"{path}: is no log of a training ({error}); expected one JSON object a line") from error
     missing = {"epoch", "pixel", "validation_pixel"} - set(log.columns)
     if missing:
-        raise UserError(f"{path}: no {', '.join(sorted(missing))}; the log of a training was expected")
+        raise UserError(f"{path}: no {', '.join(sorted(missing))}; expected the log of a training")
     return log
 
 
@@ -118,7 +116,7 @@ def free(path: Path, expected: str = "a new file") -> Path:
         UserError: something is; ``expected`` says what to give instead.
     """
     if path.exists():
-        raise UserError(f"{path}: exists already; {expected} was expected")
+        raise UserError(f"{path}: exists already; expected {expected}")
     return path
 
 
@@ -134,7 +132,7 @@ def check_replaceable(path: Path, mark: str) -> Path:
         except (OSError, UnicodeDecodeError):
             ours = False
         if not ours:
-            raise UserError(f"{path}: exists already and is no earlier result; a new file was expected")
+            raise UserError(f"{path}: exists already and is no earlier result; expected a new file")
     return path
 
 
@@ -155,14 +153,14 @@ def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str
         UserError: ``out`` exists and neither was asked for, or is not a run folder.
     """
     if overwrite and resume:
-        raise UserError("--overwrite and --resume exclude each other: one of them was expected")
+        raise UserError("--overwrite and --resume exclude each other; expected one of them")
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; a folder was expected")
+        raise UserError(f"{out}: is a file; expected a folder")
     if out.is_dir() and any(out.iterdir()):
         if not (overwrite or resume):
-            raise UserError(f"{out}: exists already; a new folder, --overwrite or --resume was expected")
+            raise UserError(f"{out}: exists already; expected a new folder, --overwrite or --resume")
         if mark not in read_config(out):
-            raise UserError(f"{out}: holds other files than a run of this command; its run folder was expected")
+            raise UserError(f"{out}: holds other files than a run of this command; expected its run folder")
     return out
 
 
@@ -180,7 +178,7 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str 
             shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{out}: cannot be made ({error.strerror}); a writable path was expected") from error
+        raise UserError(f"{out}: cannot be made ({error.strerror}); expected a writable path") from error
     return out
 
 
@@ -201,7 +199,7 @@ def output_folder(path: str | Path, overwrite: bool = False) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(path.iterdir())
     except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}), a folder to write to was expected") from error
+        raise UserError(f"{path}: cannot be made ({error.strerror}); expected a folder to write to") from error
     if occupied and not overwrite:
-        raise UserError(f"{path}: already there, another --out or --overwrite was expected")
+        raise UserError(f"{path}: already there; expected another --out or --overwrite")
     return path

@@ -44,5 +44,5 @@ def check_same_run(folder: Path, config: object, free: tuple[str, ...] = FREE_TO
             found = found.get(part, defaults[key]) if isinstance(found, dict) else defaults[key]
         if key.split(".")[0] not in free and found != value:
             raise UserError(
-                f"{folder / 'config.json'}: {key} is {found}, now {value}; the same value was expected to resume"
+                f"{folder / 'config.json'}: {key} is {found}, now {value}; expected the same value to resume"
             )

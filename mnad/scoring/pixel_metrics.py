@@ -17,9 +17,9 @@ LIMIT = 0.3  # the largest false positive rate that AUPRO looks at
 def check(maps: np.ndarray, masks: np.ndarray) -> None:
     """Raise ``UserError`` unless maps and masks have one shape, and masks show both kinds of pixels."""
     if maps.shape != masks.shape:
-        raise UserError(f"anomaly maps of shape {maps.shape}; that of the masks, {masks.shape}, was expected")
+        raise UserError(f"anomaly maps of shape {maps.shape}; expected that of the masks, {masks.shape},")
     if masks.all() or not masks.any():
-        raise UserError("masks: all pixels are of one kind; anomalous and normal pixels were expected")
+        raise UserError("masks: all pixels are of one kind; expected anomalous and normal pixels")
 
 
 def pixel_auroc(maps: np.ndarray, masks: np.ndarray) -> float:

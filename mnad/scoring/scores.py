@@ -34,7 +34,7 @@ def build_term(config: TermConfig) -> Term:
         UserError: unknown name or option, or an option out of range.
     """
     if config.name not in TERMS:
-        raise UserError(f"score term {config.name!r}: unknown; one of {', '.join(TERMS)} was expected")
+        raise UserError(f"score term {config.name!r}: unknown; expected one of {', '.join(TERMS)}")
     term_class = TERMS[config.name]
     options = dict(config.options)
     try:
@@ -43,12 +43,10 @@ def build_term(config: TermConfig) -> Term:
         term = term_class(**options)
     except TypeError as error:
         fields = ", ".join(getattr(term_class, "__dataclass_fields__", {})) or "none"
-        raise UserError(f"score term {config.name}: options {config.options}; of {fields} were expected") from error
+        raise UserError(f"score term {config.name}: options {config.options}; expected of {fields}") from error
     for option, allowed in term.ranges.items():
         if not allowed.allows(getattr(term, option)):
-            raise UserError(
-                f"score term {config.name}: {option} {getattr(term, option)}; {allowed.expected} was expected"
-            )
+            raise UserError(f"score term {config.name}: {option} {getattr(term, option)}; expected {allowed.expected}")
     return term
 
 

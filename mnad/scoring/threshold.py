@@ -26,7 +26,7 @@ def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
 
     Args:
         normal: N scores of normals, at least one.
-        spill: K scores of anomalies, at least one.
+        anomaly: K scores of anomalies, at least one.
     """
     from sklearn.metrics import roc_curve  # a detector loads without it
 
@@ -47,7 +47,7 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
         UserError: an unknown rule, no normals.
     """
     if len(normal) == 0:
-        raise UserError("threshold: no validation normals; at least one was expected")
+        raise UserError("threshold: no validation normals; expected at least one")
     high = float(np.quantile(normal, config.normal_quantile))
     high_name = f"the {config.normal_quantile:.2%} quantile of {len(normal)} validation normals"
     if config.rule == "normal_quantile":
@@ -65,7 +65,7 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
     if config.rule == "balanced":
         note = f"largest balanced accuracy on {len(normal)} validation normals and {len(anomalous)} known anomalies"
         return Threshold(balanced_threshold(normal, anomalous), config.rule, note)
-    raise UserError(f"threshold.rule: {config.rule!r}; one of {', '.join(Rule.__args__)} was expected")
+    raise UserError(f"threshold.rule: expected one of {', '.join(Rule.__args__)}, got {config.rule!r}")
 
 
 def choose_thresholds(

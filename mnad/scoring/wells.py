@@ -43,7 +43,7 @@ class Ellipse:
         """
         inside = values[:, self.mask(*values.shape[1:]).to(values.device)]
         if inside.shape[1] == 0:
-            raise UserError(f"ellipse {self}: no pixel inside; radii above 0 and a centre in [0, 1] were expected")
+            raise UserError(f"ellipse {self}: no pixel inside; expected radii above 0 and a centre in [0, 1]")
         return inside
 
     def quantile(self, values: Tensor, q: float) -> Tensor:
@@ -120,6 +120,6 @@ class Glitter(Term):
         kernel = 2 * round(4 * self.sigma) + 1
         if kernel // 2 >= min(residual.shape[2:]):
             size = "{} x {}".format(*residual.shape[2:])
-            raise UserError(f"score term glitter: sigma {self.sigma}; 4 sigma below the image size {size} was expected")
+            raise UserError(f"score term glitter: sigma {self.sigma}; expected 4 sigma below the image size {size}")
         fine = residual - gaussian_blur(residual, [kernel, kernel], [self.sigma, self.sigma])
         return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)

@@ -82,7 +82,7 @@ def loss_weights(model: Network, config: OptimConfig) -> dict[str, float]:
     for name in config.loss_weights:
         if name not in loss_names():
             expected = ", ".join(sorted(loss_names()))
-            raise UserError(f"optim.loss_weights: {name!r} is no loss term; some of {expected} were expected")
+            raise UserError(f"optim.loss_weights: {name!r} is no loss term; expected some of {expected}")
     own = {name: weight for name, weight in model.loss_weights.items() if weight is not None}
     return own | config.resolved(model.variant).loss_weights
 
@@ -192,7 +192,7 @@ def train(
             except NonFiniteLoss as error:
                 state = f"the state after epoch {epoch} is in {state_path}" if epoch else "no epoch was finished"
                 raise UserError(
-                    f"loss is not finite at epoch {epoch + 1}, {error}; a lower learning rate was expected; {state}"
+                    f"loss is not finite at epoch {epoch + 1}, {error}; expected a lower learning rate; {state}"
                 ) from error
             seconds = time.perf_counter() - started
             record = {"epoch": epoch + 1, **losses}

@@ -36,7 +36,7 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be resumed ({reason}); this run's training state was expected") from error
+        raise UserError(f"{path}: cannot be resumed ({reason}); expected this run's training state") from error
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optim."):
