@@ -69,9 +69,9 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
     if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
         return "textile"
     raise UserError(
-        f"{root}: fits no known layout; expected train/ and test/imgs/ (wells), training/frames/ and "
-        f"testing/frames/ (video), train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) or "
-        "--layout_options.description (generic)"
+        f"{root}: fits no known layout; expected train/ and test/imgs/ (wells), training/frames/ and testing/frames/ "
+        f"(video), train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) "
+        "or --layout_options.description (generic)"
     )
 
 
