@@ -1,7 +1,6 @@
 """A trained detector: model, fitted scores and thresholds, in one safetensors file without any pickle."""
 
 import itertools
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import DetectorConfig
-from mnad.config.old_keys import modernise
 from mnad.data.clips import as_source, check_frames
 from mnad.data.images import read_photo, resize, to_input
 from mnad.data.source import Source, batches
@@ -20,6 +18,7 @@ from mnad.model.build import MODELS, build_model, choose_device, config_class
 from mnad.model.network import Network, Output
 from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
+from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold, choose_thresholds
@@ -265,13 +264,11 @@ class Detector:
         tensors, texts = read_checkpoint(path)
         try:
             detector = cls(config_from_json(texts["config"]))
-            detector.thresholds = {key: Threshold(**value) for key, value in modernise(texts["thresholds"]).items()}
+            stored = modernise(texts["thresholds"])
+            detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
             detector.record = dict(texts["record"])
             for part, module in (("model.", detector.model), ("scores.", detector.scores)):
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
-            for name, threshold in detector.thresholds.items():
-                if not math.isfinite(threshold.value):
-                    raise ValueError(f"threshold of {name} is {threshold.value}")
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error

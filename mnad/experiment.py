@@ -101,8 +101,7 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
-    threshold = detector.thresholds[detector.primary]
-    print(f"{config.model.name}: threshold {threshold.value:.4g} of score '{detector.primary}', {threshold.note}")
+    print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
     health = next(iter(evaluations.values())).memory
     if health:
         print(health_line(health))

@@ -58,8 +58,7 @@ class Evaluation:
         """What is printed under the table: verdict, memory, speed; ``words`` says what was judged."""
         lines = []
         if primary in thresholds:
-            verdict = thresholds[primary]
-            lines.append(f"verdict by score '{primary}': threshold {verdict.value:.4g}, {verdict.note}")
+            lines.append(f"verdict by score '{primary}': {thresholds[primary]}")
         if self.memory:
             lines.append(health_line(self.memory))
         if words == "frames":

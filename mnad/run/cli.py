@@ -15,8 +15,8 @@ import docstring_parser
 from docstring_parser import DocstringParam
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
 
-from mnad.config.old_keys import modern_argument, modernise
 from mnad.run import UserError
+from mnad.run.old_keys import modern_argument, modernise
 
 Config = TypeVar("Config")
 

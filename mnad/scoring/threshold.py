@@ -3,22 +3,47 @@
 An image is called anomalous when ``score >= threshold``.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mnad.config import DetectorConfig, Rule, ThresholdConfig
 from mnad.run import UserError
+from mnad.scoring.promise import Promise, promise
 
 
 @dataclass
 class Threshold:
-    """A chosen threshold, with the rule that was really used and a sentence that says so."""
+    """A chosen threshold, with the rule that was really used and a sentence that says so.
+
+    Attributes:
+        promise: bounds of its error rates; None for a threshold of before 2026-11-25.
+    """
 
     value: float
     rule: Rule
     note: str
+    promise: Promise | None = None
+
+    @classmethod
+    def from_json(cls, stored: Mapping) -> "Threshold":
+        """What ``dataclasses.asdict`` made of one.
+
+        Raises:
+            TypeError: other keys.
+            ValueError: a value that is not finite.
+        """
+        kept = stored.get("promise")
+        found = cls(**{**stored, "promise": None if kept is None else Promise(**kept)})
+        if not math.isfinite(found.value):
+            raise ValueError(f"threshold {found.value}")
+        return found
+
+    def __str__(self) -> str:
+        text = f"threshold {self.value:.4g}, {self.note}"
+        return text if self.promise is None else f"{text}\n{self.promise}"
 
 
 def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
@@ -26,7 +51,7 @@ def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
 
     Args:
         normal: N scores of normals, at least one.
-        anomaly: K scores of anomalies, at least one.
+        anomalous: K scores of anomalies, at least one.
     """
     from sklearn.metrics import roc_curve  # a detector loads without it
 
@@ -81,5 +106,9 @@ def choose_thresholds(
     Raises:
         UserError: see :func:`choose_threshold`.
     """
-    none = np.zeros(0)
-    return {name: choose_threshold(config.rule(name), values, known.get(name, none)) for name, values in normal.items()}
+    found = {}
+    for name, values in normal.items():
+        anomalous = known.get(name, np.zeros(0))
+        chosen = choose_threshold(config.rule(name), values, anomalous)
+        found[name] = replace(chosen, promise=promise(chosen.value, values, anomalous))
+    return found
