@@ -16,6 +16,7 @@ from mnad.evaluation.result import Evaluation
 from mnad.model.build import choose_device
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.tables import health_line, results_table
+from mnad.run import UserError
 from mnad.run.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
@@ -26,17 +27,32 @@ SCHEMA = 2  # of metrics.json
 Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
 
 
-def check_models(config: TrainConfig) -> None:
+def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
     """Build every model of the run once, to see what can be wrong before anything is written.
 
     Raises:
-        UserError: see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
+        UserError: a score that is made for other data; see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
             :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
     for name in dict.fromkeys((config.model.name, *config.compare)):
         detector = Detector(config.detector(model=replace(config.model, name=name)))
         loss_weights(detector.model, config.optim)
+        foreign = made_for_other(detector, data)
+        if foreign:
+            raise UserError(f"{foreign}; expected other terms, such as those of configs/{data.layout_name}.yaml")
+
+
+def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None:
+    """Why the scores of ``detector`` are not made for ``data``, in one line; None if they are, or if nobody can know
+    (a description may be of any images)."""
+    layout = data.layout_name
+    for name, score in detector.scores.items():
+        foreign = [term for term in score.terms if term.made_for not in (None, layout)]
+        if foreign and layout != "generic":
+            kind = type(foreign[0]).__name__
+            return f"score {name!r}: its term {kind} is made for {foreign[0].made_for}, but the data is {layout}"
+    return None
 
 
 def fit_detector(
@@ -116,8 +132,8 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
-    check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
+    check_models(config, data)
     kind = "wells" if isinstance(data, Photographs) else "video"
     out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
     findings = data.read()

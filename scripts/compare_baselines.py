@@ -3,9 +3,18 @@
 Interrupted, the same command goes on from where it stopped.
 """
 
+from pathlib import Path
+
 import baselines
 from baselines.config import CompareConfig
 from mnad.run.cli import run
+
+
+def configuration(config: CompareConfig) -> Path | None:
+    """The configuration of the data's layout, where the command line names none."""
+    from mnad.data.layouts import configuration_for
+
+    return configuration_for(config)
 
 
 def main(config: CompareConfig) -> None:
@@ -17,4 +26,4 @@ def main(config: CompareConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, CompareConfig, __doc__)
+    run(main, CompareConfig, __doc__, base=configuration)

@@ -73,7 +73,7 @@ def main(config: EvaluateConfig) -> None:
     from mnad.detector import Detector
     from mnad.evaluation.frames import write_maps
     from mnad.evaluation.judge import evaluate
-    from mnad.experiment import table_rows
+    from mnad.experiment import made_for_other, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
     from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
@@ -91,6 +91,9 @@ def main(config: EvaluateConfig) -> None:
             csv, figure = csv or folder / "scores.csv", figure or folder / "curves.png"
         write_maps(detector, data, config.video.maps, config.video.maps_folder or folder)
     data.check_unseen(config.checkpoint)
+    foreign = made_for_other(detector, data)
+    if foreign:
+        print(f"warning: {foreign}: its verdicts mean nothing here")
     ((name, result),) = evaluate(detector, data, config.video.update, config.video.gamma).items()
     if result.scores:
         print(results_table(table_rows(detector, detector.config.model.name, {name: result})))

@@ -3,9 +3,18 @@
 With no arguments: synthetic wells drawn by the project, a run folder under runs/.
 """
 
+from pathlib import Path
+
 import baselines
 from baselines.config import TrainWithBaselines
 from mnad.run.cli import run
+
+
+def configuration(config: TrainWithBaselines) -> Path | None:
+    """The configuration of the data's layout, where the command line names none."""
+    from mnad.data.layouts import configuration_for
+
+    return configuration_for(config)
 
 
 def main(config: TrainWithBaselines) -> None:
@@ -17,4 +26,4 @@ def main(config: TrainWithBaselines) -> None:
 
 
 if __name__ == "__main__":
-    run(main, TrainWithBaselines, __doc__)
+    run(main, TrainWithBaselines, __doc__, base=configuration)

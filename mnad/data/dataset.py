@@ -26,11 +26,13 @@ class Dataset(Protocol):
     Attributes:
         root: the folder or file that was read.
         words: what a test unit is called: ``images`` or ``frames``.
+        layout_name: how the data is laid out, see :data:`mnad.data.layouts.LAYOUTS`; ``video`` for videos.
         labels: of the test, 1 = anomalous; of videos one array each; None where there are none.
     """
 
     root: Path
     words: str
+    layout_name: str
     labels: np.ndarray | list[np.ndarray] | None
 
     def sources(self, seed: int) -> dict[str, Source]:
@@ -61,7 +63,7 @@ class Photographs:
 
     def __init__(self, layout: Layout, images: ImageConfig, allow_mixed: bool = False) -> None:
         self.layout, self.images, self.allow_mixed = layout, images, allow_mixed
-        self.root, self.labels = layout.root, layout.labels
+        self.root, self.labels, self.layout_name = layout.root, layout.labels, layout.name
 
     def _open(self, paths: list[Path], name: str) -> Images:
         return Images(paths, self.images.size, self.images.memory_gb, name)
@@ -132,6 +134,7 @@ class Videos:
     """Videos of a :class:`mnad.data.videos.VideoLayout`; whole ones are kept back for validation."""
 
     words = "frames"
+    layout_name = "video"
 
     def __init__(self, layout: VideoLayout, images: ImageConfig, variant: Variant, root: Path) -> None:
         self.layout, self.images, self.root = layout, images, root

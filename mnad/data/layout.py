@@ -28,6 +28,7 @@ class Layout:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of `test`, 1 = anomaly
     masks: dict[Path, Path] = field(default_factory=dict)  # test anomaly -> its mask; empty without masks
     root: Path = Path()  # the folder that was read; the names of images in tables and splits start from it
+    name: str = "wells"  # of the layout
 
 
 def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mnad.config import LayoutOptions
+from mnad.config import DataConfig, LayoutOptions
 from mnad.data.generic import read_generic
 from mnad.data.layout import Layout, read_wells
 from mnad.data.mvtec import read_mvtec
@@ -12,8 +12,11 @@ from mnad.data.textile import read_textile
 from mnad.data.two_folders import read_two_folders
 from mnad.data.videos import is_video_file
 from mnad.run import UserError
+from mnad.run.files import shipped_folder
 
 Reader = Callable[[Path, bool, bool, LayoutOptions | None], Layout]  # root, train, test, options
+
+CONFIGURATIONS = shipped_folder("configs")
 
 LAYOUTS: dict[str, Reader] = {
     "wells": read_wells,
@@ -89,4 +92,18 @@ def read_layout(
         raise UserError(f"{root}: videos; expected a folder of photographs")
     if name not in LAYOUTS:
         raise UserError(f"layout: expected auto, {', '.join(LAYOUTS)} or video, got {name!r}")
-    return replace(LAYOUTS[name](root, train, test, options), root=root)
+    return replace(LAYOUTS[name](root, train, test, options), root=root, name=name)
+
+
+def configuration_for(config: DataConfig) -> Path | None:
+    """The shipped configuration of the layout that ``config.data`` has; None for drawn wells and the wells layout,
+    whose configuration is the default, and for videos, where the variant has to be chosen.
+
+    Raises:
+        UserError: see :func:`detect_layout`.
+    """
+    if config.data is None:
+        return None
+    name = config.layout if config.layout != "auto" else detect_layout(config.data, config.layout_options)
+    found = CONFIGURATIONS / f"{name}.yaml"
+    return found if name not in ("wells", "video") and found.is_file() else None

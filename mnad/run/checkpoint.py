@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnad.run import UserError
-from mnad.run.files import atomic_path
+from mnad.run.files import atomic_path, shipped_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "mnad-detector-1"
-# The shipped detectors: inside an installed package, or beside it in a checkout.
-SHIPPED = next(f for p in Path(__file__).parents[1:3] if (f := p / "checkpoints").is_dir() or p.name != "mnad")
+SHIPPED = shipped_folder("checkpoints")
 
 
 def find_checkpoint(path: Path | str) -> Path:

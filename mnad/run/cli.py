@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import TypeVar
 
 import docstring_parser
@@ -80,10 +81,25 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     return config_class(**parser.instantiate(namespace).as_dict())
 
 
-def run(main: Callable[[Config], object], config_class: type[Config], description: str | None = None) -> None:
-    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2."""
+def run(
+    main: Callable[[Config], object],
+    config_class: type[Config],
+    description: str | None = None,
+    base: Callable[[Config], Path | None] | None = None,
+) -> None:
+    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
+
+    Args:
+        base: given what was parsed, the configuration file that applies where the command line names none.
+    """
     try:
-        main(parse(config_class, description=description))
+        config = parse(config_class, description=description)
+        if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
+            path = base(config)
+            if path is not None:
+                print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
+                config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
+        main(config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

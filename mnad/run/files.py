@@ -15,6 +15,13 @@ if TYPE_CHECKING:  # pandas is slow to import
     import pandas as pd
 
 
+def shipped_folder(name: str) -> Path:
+    """A folder of files that are shipped with the code (``checkpoints``, ``configs``): inside an installed package,
+    or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    return package / name if (package / name).is_dir() else package.parent / name
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of ``path``; move it into place when the block succeeds, drop it when it fails.

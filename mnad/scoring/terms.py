@@ -43,9 +43,11 @@ class Term:
     Attributes:
         needs_memory: whether it reads what only a memory gives (``out.distance`` and the like).
         ranges: of the options.
+        made_for: the layout of the one product whose looks the term knows; None for any.
     """
 
     needs_memory: ClassVar[bool] = False
+    made_for: ClassVar[str | None] = None
     ranges: ClassVar[dict[str, Range]] = {}
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:

@@ -64,8 +64,14 @@ SHARE_OR_MEAN = Range(lambda value: value is None or SHARE.allows(value), "a num
 HUE = Range(lambda value: are_numbers(value, 3), "one number for each of red, green, blue")
 
 
+class WellsTerm(Term):
+    """Base of the terms for casting wells: the crop is cut around the rim, and the light is that of the plant."""
+
+    made_for: ClassVar[str | None] = "wells"
+
+
 @dataclass(frozen=True)
-class EllipseError(Term):
+class EllipseError(WellsTerm):
     """Logarithm of a quantile (0.5: the median; None: the mean) of the squared error inside the well."""
 
     quantile: float | None = 0.5
@@ -81,7 +87,7 @@ class EllipseError(Term):
 
 
 @dataclass(frozen=True)
-class WallHue(Term):
+class WallHue(WellsTerm):
     """How far the inside of the well leans to the colour of the bare wall, against the reconstruction.
 
     The residual (target - output, B x 3 x H x W in [-2, 2]) is projected on ``hue``; the default, blue minus the
@@ -102,7 +108,7 @@ class WallHue(Term):
 
 
 @dataclass(frozen=True)
-class Glitter(Term):
+class Glitter(WellsTerm):
     """Logarithm of a quantile of the squared high-frequency residual inside the well.
 
     High-frequency: residual minus its Gaussian blur (``sigma`` in pixels). Metal that runs over a rim glitters all
