@@ -31,8 +31,8 @@ def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
     """Build every model of the run once, to see what can be wrong before anything is written.
 
     Raises:
-        UserError: a score that is made for other data; see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
-            :func:`mnad.training.loop.loss_weights`.
+        UserError: a score that is made for other data; see :class:`mnad.detector.Detector`,
+            :func:`mnad.model.build.choose_device` and :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
     for name in dict.fromkeys((config.model.name, *config.compare)):
@@ -40,7 +40,8 @@ def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
         loss_weights(detector.model, config.optim)
         foreign = made_for_other(detector, data)
         if foreign:
-            raise UserError(f"{foreign}; expected other terms, such as those of configs/{data.layout_name}.yaml")
+            example = "ped2_recon" if data.layout_name == "video" else data.layout_name
+            raise UserError(f"{foreign}; expected other terms, such as those of configs/{example}.yaml")
 
 
 def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None:
