@@ -119,6 +119,9 @@ def run_model(
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
+    for result in evaluations.values():
+        for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
+            print(f"doubt: {doubt}")
     health = next(iter(evaluations.values())).memory
     if health:
         print(health_line(health))

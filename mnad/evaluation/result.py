@@ -68,7 +68,38 @@ class Evaluation:
             if self.table["video"].nunique() == 1:  # each video has its own scale, so frames of two cannot be compared
                 top = self.table.loc[self.table[f"score_{primary}"].idxmax()]
                 lines.append(f"most anomalous frame: {top['frame']} of video {top['video']}")
+        lines += [f"doubt: {doubt}" for doubt in self.scores.get(primary, {}).get("doubts", [])]
         return [*lines, f"{self.images_per_second:.0f} {words} per second, decoding included"]
+
+
+def doubts(metrics: Mapping, threshold: Threshold | None) -> list[str]:
+    """Why a result is of no use, one line each, with what to try; empty for one that is.
+
+    Args:
+        metrics: of :func:`mnad.scoring.metrics.judge`.
+        threshold: the one that was judged; its promise has the false alarms among the validation normals.
+    """
+    found = []
+    if metrics["auroc_ci95"] is not None and metrics["auroc_ci95"][0] <= 0.5:
+        found.append(
+            f"AUROC {metrics['auroc']:.3f} may be chance (95 % interval from {metrics['auroc_ci95'][0]:.3f}); try larger "
+            "images, another score, or the configuration of the layout"
+        )
+    if metrics["tpr"] is None or metrics["tnr"] is None:
+        return found
+    false_alarms = 1 - metrics["tnr"]
+    if metrics["tpr"] <= false_alarms:
+        found.append(
+            f"TPR {metrics['tpr']:.3f} is not above the false-alarm rate {false_alarms:.3f}: the verdict says nothing; "
+            "try another threshold rule or score"
+        )
+    kept = threshold.promise if threshold is not None else None
+    if kept is not None and 1 - metrics["tnr_ci95"][1] > kept.false_alarm_rate:
+        found.append(
+            f"{false_alarms:.1%} false alarms here, at most {kept.false_alarm_rate:.1%} were promised from the validation "
+            "normals: the test shows what training never did; try calibrating with normals of this kind"
+        )
+    return found
 
 
 def judge_scores(
@@ -77,7 +108,7 @@ def judge_scores(
     thresholds: Mapping[str, Threshold],
     decided: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, dict[str, object]]:
-    """Metrics of every score: those of :func:`mnad.scoring.metrics.judge`, and ``verdict_auroc``.
+    """Metrics of every score: those of :func:`mnad.scoring.metrics.judge`, ``verdict_auroc`` and :func:`doubts`.
 
     Args:
         reported: score -> N values that ``auroc`` ranks. Of videos those of the paper's protocol, each video on its
@@ -94,7 +125,8 @@ def judge_scores(
         metrics["verdict_auroc"] = metrics["auroc"]
         if decided is not None:
             ranked = judge(values, labels, None)
-            metrics |= {key: ranked[key] for key in ("auroc", "average_precision")}
+            metrics |= {key: ranked[key] for key in ("auroc", "auroc_ci95", "average_precision")}
+        metrics["doubts"] = doubts(metrics, threshold)
         found[name] = metrics
     return found
 

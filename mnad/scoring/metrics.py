@@ -18,6 +18,14 @@ def wilson(successes: int, trials: int) -> tuple[float, float] | None:
     return float(interval.low), float(interval.high)
 
 
+def auroc_interval(value: float, n_anomalous: int, n_normal: int) -> tuple[float, float]:
+    """95 % interval of an AUROC (Hanley and McNeil, Radiology 1982, eq. 2), cut to [0, 1]; both counts at least 1."""
+    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = value * (1 - value) + (n_anomalous - 1) * (q1 - value**2) + (n_normal - 1) * (q2 - value**2)
+    half = 1.959964 * (max(variance, 0.0) / (n_anomalous * n_normal)) ** 0.5
+    return max(0.0, value - half), min(1.0, value + half)
+
+
 def judge(scores: np.ndarray, labels: np.ndarray, threshold: float | None) -> dict[str, object]:
     """Metrics of ``scores >= threshold`` (1-D, higher is more anomalous) against ``labels`` (1 = anomalous).
 
@@ -29,7 +37,8 @@ def judge(scores: np.ndarray, labels: np.ndarray, threshold: float | None) -> di
     n_anomalous, n_normal = int(anomalous.sum()), int((~anomalous).sum())
     result: dict[str, object] = {"n_anomalous": n_anomalous, "n_normal": n_normal}
     result |= dict.fromkeys(("tpr", "tnr", "tpr_ci95", "tnr_ci95"))
-    result["auroc"] = auroc(labels, scores)
+    result["auroc"] = value = auroc(labels, scores)
+    result["auroc_ci95"] = None if value is None else auroc_interval(value, n_anomalous, n_normal)
     result |= {"average_precision": None, "oracle_balanced": None, "threshold": None, "confusion": None}
     if n_anomalous and n_normal:
         fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)  # an optimum may lie on a straight piece
