@@ -82,8 +82,8 @@ def doubts(metrics: Mapping, threshold: Threshold | None) -> list[str]:
     found = []
     if metrics["auroc_ci95"] is not None and metrics["auroc_ci95"][0] <= 0.5:
         found.append(
-            f"AUROC {metrics['auroc']:.3f} may be chance (95 % interval from {metrics['auroc_ci95'][0]:.3f}); try larger "
-            "images, another score, or the configuration of the layout"
+            f"AUROC {metrics['auroc']:.3f} may be chance (95 % interval from {metrics['auroc_ci95'][0]:.3f}); try "
+            "larger images, another score, or the configuration of the layout"
         )
     if metrics["tpr"] is None or metrics["tnr"] is None:
         return found
@@ -96,8 +96,8 @@ def doubts(metrics: Mapping, threshold: Threshold | None) -> list[str]:
     kept = threshold.promise if threshold is not None else None
     if kept is not None and 1 - metrics["tnr_ci95"][1] > kept.false_alarm_rate:
         found.append(
-            f"{false_alarms:.1%} false alarms here, at most {kept.false_alarm_rate:.1%} were promised from the validation "
-            "normals: the test shows what training never did; try calibrating with normals of this kind"
+            f"{false_alarms:.1%} false alarms here, at most {kept.false_alarm_rate:.1%} were promised from the "
+            "validation normals: the test shows what training never did; try calibrating with normals of this kind"
         )
     return found
 
