@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mnad.config import DetectorConfig
 from mnad.data.clips import as_source, check_frames
-from mnad.data.images import read_photo, resize, to_input
+from mnad.data.images import to_input
+from mnad.data.reading import read_photo, resize
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
 from mnad.model.network import Network, Output

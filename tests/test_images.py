@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mnad.data.images import Images, list_images, read_image, resize, split, to_input
+from mnad.data.images import Images, split, to_input
+from mnad.data.reading import list_images, read_image, resize
 from mnad.run import UserError
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)

@@ -13,11 +13,12 @@ import pytest
 from baselines.compare import CompareConfig
 from mnad.config import LayoutOptions, TrainConfig
 from mnad.data.checks import check_layout
-from mnad.data.images import Images, read_image
+from mnad.data.images import Images
 from mnad.data.layout import Layout
 from mnad.data.layouts import detect_layout, read_layout
 from mnad.data.masks import read_mask, read_masks
 from mnad.data.mvtec import categories
+from mnad.data.reading import read_image
 from mnad.data.split_file import write_split
 from mnad.run import UserError
 from mnad.run.cli import parse

@@ -10,8 +10,9 @@ from conftest import ROOT
 from mnad.evaluation.photographs import evaluate
 
 from mnad.data.drawing import draw_well
-from mnad.data.images import Images, resize
+from mnad.data.images import Images
 from mnad.data.layouts import read_layout
+from mnad.data.reading import resize
 from mnad.detector import Detector
 
 CHECKPOINT = ROOT / "checkpoints" / "wells.safetensors"

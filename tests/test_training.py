@@ -12,7 +12,8 @@ from conftest import tiny_config
 from mnad.training.augment import mirror
 
 from mnad.config import ThresholdConfig, TrainConfig
-from mnad.data.images import Images, list_images
+from mnad.data.images import Images
+from mnad.data.reading import list_images
 from mnad.detector import Detector
 from mnad.experiment import run_experiment
 from mnad.model.build import build_model

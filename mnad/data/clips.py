@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mnad.config import PAST_FRAMES, ImageConfig, Variant, past_frames
-from mnad.data.images import Images, check_array, to_input
+from mnad.data.images import Images, to_input
+from mnad.data.reading import check_array
 from mnad.data.source import Source
 from mnad.data.videos import FrameFolder
 from mnad.run import UserError

@@ -1,143 +1,16 @@
-"""Reading photographs: any size, depth and channel count becomes uint8 RGB of one size, decoded once if it fits."""
+"""Photographs as a source: read to one size, decoded once if they fit into memory; and their split."""
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mnad.data.hdf5 import is_member, member
+from mnad.data.reading import read_photo, resize
 from mnad.run import UserError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Image files of ``folder`` (not below it), sorted by name.
-
-    Raises:
-        UserError: the folder is missing or holds no image.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: missing; expected a folder of images")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not paths:
-        raise UserError(f"{folder}: holds no image; expected files ending in {', '.join(SUFFIXES)}")
-    return paths
-
-
-def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
-    """OpenCV's H x W [x C] array (grey, BGR or BGRA; 8 or 16 bit) -> H x W x 3 uint8 RGB. Alpha is laid on white.
-
-    Raises:
-        UserError: another depth or channel count.
-    """
-    if image.dtype == np.uint16:
-        image = (image // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise UserError(f"{name}: pixels of type {image.dtype}; expected 8 or 16 bit")
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    if channels == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if channels == 4:
-        alpha = image[..., 3:].astype(np.float32) / 255
-        white = image[..., :3] * alpha + 255 * (1 - alpha)
-        return np.ascontiguousarray(np.rint(white).astype(np.uint8)[..., ::-1])
-    raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of one file.
-
-    Raises:
-        UserError: missing, unreadable or empty.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected an image file") from error
-    if not data:
-        raise UserError(f"{path}: is empty (zero bytes); expected an image file")
-    return data
-
-
-def decode(data: bytes, name: object) -> np.ndarray:
-    """The pixels of a file's content as OpenCV decodes them: H x W [x C], grey, BGR or BGRA, of the file's own depth.
-
-    Raises:
-        UserError: not an image.
-    """
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UserError(f"{name}: is not a readable image; expected {', '.join(SUFFIXES)}")
-    return image
-
-
-def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
-    """``image`` if it is H x W x 3 uint8.
-
-    Raises:
-        UserError: another shape or type, such as floats from 0 to 1.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"{name}: expected H x W x 3 uint8 (RGB, 0 to 255), got {found}")
-    return image
-
-
-@dataclass
-class Photo:
-    """One image as it was read; the file is opened once for all of it."""
-
-    pixels: np.ndarray  # H x W x 3 uint8 RGB, of its own size
-    digest: str  # SHA-256 of the file's bytes, of the pixels of a member of an HDF5 file or of an array
-    grey: bool  # whether one channel was stored
-
-
-def read_photo(source: "Path | str | np.ndarray") -> Photo:
-    """Read one file, one image inside an HDF5 file (:mod:`mnad.data.hdf5`), or take one array.
-
-    Raises:
-        UserError: see :func:`read_bytes`, :func:`decode`, :func:`to_rgb8`, :func:`check_array` and
-            :func:`mnad.data.hdf5.member`.
-    """
-    if isinstance(source, np.ndarray):
-        return Photo(check_array(source), hashlib.sha256(source.tobytes()).hexdigest(), False)
-    path = Path(source)
-    if is_member(path):
-        stored = member(path)
-        data, pixels = stored.tobytes(), stored if stored.ndim == 3 else cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
-    else:
-        data = read_bytes(path)
-        stored = decode(data, path)
-        pixels = to_rgb8(stored, path)
-    grey = stored.ndim == 2 or (stored.shape[2] == 4 and bool((stored[..., :3] == stored[..., :1]).all()))
-    return Photo(pixels, hashlib.sha256(data).hexdigest(), grey)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """The pixels of one image, H x W x 3 uint8 RGB; see :func:`read_photo`."""
-    return read_photo(path).pixels
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """H x W x 3 uint8 -> ``size`` = (height, width); area averaging when shrinking, bilinear when growing."""
-    height, width = size
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def to_input(images: np.ndarray) -> Tensor:

@@ -10,7 +10,6 @@ The layout (that of the official code)::
 Names are in natural order: ``frame2`` comes before ``frame10``.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mnad.data.images import list_images, read_photo, resize, to_rgb8
+from mnad.data.paths import VIDEO_SUFFIXES, natural_key
+from mnad.data.reading import list_images, read_photo, resize, to_rgb8
 from mnad.run import UserError
 
-VIDEO_SUFFIXES = (".mp4", ".avi")
 LABEL_FOLDERS = ("testing/labels", "testing/test_frame_mask")  # the second is ShanghaiTech's
-
-
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key of a file name that compares runs of digits as numbers."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
-    return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts]
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class FrameFolder:
         """Frames in order, H x W x 3 uint8 RGB of ``size``; one at a time is decoded.
 
         Raises:
-            UserError: see :func:`mnad.data.images.read_photo`.
+            UserError: see :func:`mnad.data.reading.read_photo`.
         """
         return (resize(read_photo(path).pixels, size) for path in self.paths)
 
@@ -58,7 +51,7 @@ class FrameFolder:
         """Decode every frame once.
 
         Raises:
-            UserError: see :func:`mnad.data.images.read_photo`.
+            UserError: see :func:`mnad.data.reading.read_photo`.
         """
         for path in self.paths:
             read_photo(path)
