@@ -1,6 +1,10 @@
 """Reading photographs: any size, depth and channel count becomes uint8 RGB of one size. Without torch."""
 
 import hashlib
+import io
+import os
+import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +15,24 @@ from mnad.data.hdf5 import is_member, member
 from mnad.data.paths import SUFFIXES
 from mnad.run import UserError
 
+MAX_PIXELS = 100_000_000
+PLAIN = 64_000  # bytes of a JPEG that cannot hold too many pixels: at least one bit for 64 of them
+ORIENTATION = 0x0112  # EXIF tag
+
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files of ``folder`` (not below it), sorted by name.
+    """Image files of ``folder`` (not below it), sorted by name; warns of files with other endings.
 
     Raises:
         UserError: the folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: missing; expected a folder of images")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    seen = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    paths = [p for p in seen if p.suffix.lower() in SUFFIXES]
+    others = [p for p in seen if p.suffix.lower() not in SUFFIXES and p.is_file()]
+    if others:
+        warnings.warn(f"{folder}: passed over {len(others)} files of other endings (first: {others[0]})", stacklevel=2)
     if not paths:
         raise UserError(f"{folder}: holds no image; expected files ending in {', '.join(SUFFIXES)}")
     return paths
@@ -52,30 +64,90 @@ def read_bytes(path: Path) -> bytes:
     """The content of one file.
 
     Raises:
-        UserError: missing, unreadable or empty.
+        UserError: missing, unreadable, empty, or no regular file (a pipe would be waited for without end).
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: is no regular file; expected an image file")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected an image file") from error
+    except ValueError as error:  # a zero byte in the name
+        raise UserError(f"{str(path)!r}: cannot be a file name ({error}); expected an image file") from error
     if not data:
         raise UserError(f"{path}: is empty (zero bytes); expected an image file")
     return data
 
 
-def decode(data: bytes, name: object) -> np.ndarray:
-    """The pixels of a file's content as OpenCV decodes them: H x W [x C], grey, BGR or BGRA, of the file's own depth.
+def max_pixels() -> int:
+    """Largest number of pixels of an image: ``MNAD_MAX_PIXELS`` of the environment, 100,000,000 without it.
 
     Raises:
-        UserError: not an image.
+        UserError: the variable is no whole number above 0.
     """
+    text = os.environ.get("MNAD_MAX_PIXELS", str(MAX_PIXELS))
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"MNAD_MAX_PIXELS: expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def header(data: bytes, name: object) -> int:
+    """Check what the header says before anything is decoded; returns the EXIF orientation, 1 to 8.
+
+    Raises:
+        UserError: too many pixels, or an animation, of which one frame would be taken for all.
+    """
+    from PIL import Image
+
+    limit = max_pixels()
+    Image.MAX_IMAGE_PIXELS = None  # the limit above is the one that counts
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if width * height <= limit:  # else nothing of it is decoded
+                frames, orientation = getattr(image, "n_frames", 1), int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # OpenCV may know the format, or says why not
+        return 1
+    if width * height > limit:
+        raise UserError(f"{name}: {width} x {height} pixels; expected at most {limit:,} (MNAD_MAX_PIXELS)")
+    if frames > 1:
+        raise UserError(f"{name}: {frames} frames; expected a still image")
+    return orientation
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """``image`` (H x W [x C]) turned and mirrored as the EXIF tag says; 1 and unknown values leave it as it is."""
+    if orientation in (2, 4):
+        image = image[:, ::-1] if orientation == 2 else image[::-1]
+    elif orientation == 3:
+        image = image[::-1, ::-1]
+    elif orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+        flips = {5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[orientation]
+        image = image[:: flips[0], :: flips[1]]
+    return np.ascontiguousarray(image)
+
+
+def decode(data: bytes, name: object) -> np.ndarray:
+    """The pixels of a file's content as OpenCV decodes them, upright: H x W [x C], grey, BGR or BGRA, of its own depth.
+
+    The header is looked at first wherever it can matter: a small file holds few pixels, whatever it says.
+
+    Raises:
+        UserError: not an image, cut off, or see :func:`header`.
+    """
+    jpeg = data.startswith(b"\xff\xd8")
+    if jpeg and b"\xff\xd9" not in data[-1024:]:
+        raise UserError(f"{name}: is cut off (a JPEG without its end); expected a whole image file")
+    plain = jpeg and b"Exif\0" not in data[:4096] and len(data) < PLAIN
+    orientation = 1 if plain else header(data, name)
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
         raise UserError(f"{name}: is not a readable image; expected {', '.join(SUFFIXES)}")
-    return image
+    return image if orientation == 1 else upright(image, orientation)
 
 
 def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
