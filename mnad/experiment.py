@@ -17,7 +17,17 @@ from mnad.model.build import choose_device
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
-from mnad.run.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.run.files import (
+    check_run_folder,
+    locked,
+    open_run_folder,
+    read_json,
+    read_log,
+    stamped,
+    write_csv,
+    write_json,
+    write_text,
+)
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.training.loop import loss_weights, train
@@ -128,6 +138,25 @@ def run_model(
     return table_rows(detector, config.model.name, evaluations)
 
 
+def check_same_data(path: Path, split: Mapping) -> None:
+    """A resumed run must go on with the images that it began with, by name and content.
+
+    Raises:
+        UserError: the stored ``split.json`` says otherwise; names the first difference.
+    """
+    if not path.is_file():
+        return
+    stored = read_json(path, "the split of a run")
+    for key in ("train", "validation", "known"):
+        before, now = (set(found.get(key, ())) for found in (stored, split))
+        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
+            if names:
+                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
+    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
+    if changed:
+        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
+
+
 def run_experiment(config: TrainConfig) -> Path:
     """Everything that ``scripts/train_mnad.py`` does; returns the run folder.
 
@@ -142,12 +171,21 @@ def run_experiment(config: TrainConfig) -> Path:
     out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
     findings = data.read()
     sources = data.sources(config.seed)
-    folder = open_run_folder(out, config.overwrite, config.resume)
+    with locked(out):
+        return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
+
+
+def run_in(
+    folder: Path, config: TrainConfig, data: Photographs | Videos, sources: Mapping[str, Source], findings: dict
+) -> Path:
+    """The part of :func:`run_experiment` that writes, into the open run folder."""
     check_same_run(folder, config)
     print(f"{data.root}: {data}")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
-    write_json(folder / "split.json", data.split_record(config.seed))
+    split = data.split_record(config.seed)
+    check_same_data(folder / "split.json", split)
+    write_json(folder / "split.json", split)
     rows: Rows = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))

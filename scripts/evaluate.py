@@ -79,6 +79,8 @@ def main(config: EvaluateConfig) -> None:
     from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
 
     baselines.register()
+    if config.json is not None and config.json == config.csv:
+        raise UserError(f"--json and --csv: both {config.json}; expected two files")
     video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:

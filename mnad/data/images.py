@@ -28,9 +28,15 @@ class Images(Sequence):
         size: (height, width) of every image.
         memory_gb: largest array to keep, in GB (10^9 bytes); beyond it every access decodes.
         name: what the progress bar says; no bar for fewer than 1,000 files.
+        skip_bad: leave out what cannot be read instead of refusing it.
 
     Attributes:
+        kept: indices into the given ``sources`` of those that were not left out.
+        skipped: why each of the others was.
         seconds: spent on reading so far.
+
+    Raises:
+        UserError: files that cannot be read, all of them named at once.
     """
 
     def __init__(
@@ -39,8 +45,11 @@ class Images(Sequence):
         size: tuple[int, int],
         memory_gb: float = 4.0,
         name: str = "images",
+        skip_bad: bool = False,
     ) -> None:
         self.sources = [Path(source) if isinstance(source, str) else source for source in sources]
+        self.kept = np.arange(len(self.sources))
+        self.skipped: list[str] = []
         self.size = size
         self.name = name
         self.cache: np.ndarray | None = None
@@ -48,21 +57,35 @@ class Images(Sequence):
         self._seen: tuple[list[str], list[bool]] | None = None
         if len(self.sources) * size[0] * size[1] * 3 <= memory_gb * 1e9:
             self.cache = np.empty((len(self.sources), *size, 3), dtype=np.uint8)
-            self._read_all(self.cache)
+            self._read_all(self.cache, skip_bad)
+        elif skip_bad:
+            self._read_all(skip_bad=True)
 
-    def _read_all(self, into: np.ndarray | None = None) -> None:
+    def _read_all(self, into: np.ndarray | None = None, skip_bad: bool = False) -> None:
         """Open every file once: digest, grey or colour and, where asked for, the pixels."""
         started = time.perf_counter()
-        digests, grey = [], []
+        digests, grey, good, bad = [], [], [], []
         few = len(self.sources) < 1000
         for i, source in enumerate(tqdm(self.sources, f"decode {self.name}", disable=few, leave=False)):
-            photo = read_photo(source)
+            try:
+                photo = read_photo(source)
+            except UserError as error:
+                bad.append(str(error))
+                continue
+            good.append(i)
             digests.append(photo.digest)
             grey.append(photo.grey)
             if into is not None:
                 into[i] = resize(photo.pixels, self.size)
-        self._seen = digests, grey
         self.seconds += time.perf_counter() - started
+        if bad and not (skip_bad and good):
+            more = f" ({len(bad)} of {len(self.sources)} {self.name} cannot be read: " if len(bad) > 1 else ""
+            raise UserError(bad[0] + (more + "; ".join(bad[1:]) + ")" if more else ""))
+        if bad:
+            self.skipped, self.kept = bad, np.array(good)
+            self.sources = [self.sources[i] for i in good]
+            self.cache = None if self.cache is None else self.cache[self.kept]
+        self._seen = digests, grey
 
     @property
     def digests(self) -> list[str]:

@@ -20,11 +20,23 @@ from mnad.run import UserError
 from mnad.run.old_keys import modern_argument, modernise
 
 Config = TypeVar("Config")
+MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
 
 
 def load_yaml(text: str) -> object:
-    """YAML of a configuration file or of a value, with today's words."""
-    return modernise(get_loader("yaml")(text))
+    """YAML of a configuration file or of a value, with today's words.
+
+    Raises:
+        ValueError: aliases that make more of it than any configuration needs, or that lead in a circle.
+    """
+    value = get_loader("yaml")(text)
+    left = [value]
+    for _ in range(MOST_NODES):
+        if not left:
+            return modernise(value)
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    raise ValueError(f"more than {MOST_NODES} values; expected a configuration")
 
 
 set_loader("mnad", load_yaml)
