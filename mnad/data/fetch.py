@@ -95,7 +95,8 @@ def unpack(archive: Path, folder: Path) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{folder}: no space left to unpack {archive}; expected a larger disk") from error
-        raise UserError(f"{archive}: cannot be unpacked ({error}); expected a zip or tar archive") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive") from error
     # RuntimeError: an encrypted zip
     except (RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); expected a zip or tar archive") from error
