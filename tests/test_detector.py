@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from mnad.evaluation.photographs import evaluate
+from mnad.evaluation.judge import evaluate
 from safetensors.torch import load_file, save_file
 
 from mnad.data.images import Images

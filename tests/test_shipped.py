@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from mnad.evaluation.photographs import evaluate
+from helpers import ROOT
+from mnad.evaluation.judge import evaluate
 
 from mnad.data.drawing import draw_well
 from mnad.data.images import Images, resize

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from baselines import registry
-from baselines.compare import CompareConfig, run_comparison
+from baselines.compare import run_comparison
+from baselines.config import CompareConfig
 from baselines.figures import GRID, mean_roc
 from baselines.method import Method
-from baselines.registry import LeftOut
+from baselines.method import LeftOut
 from baselines.summary import Runs
 from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
 from mnad.config import ImageConfig, LayoutOptions, ModelConfig, OptimConfig, ThresholdConfig, mnad_score
@@ -22,7 +23,7 @@ from mnad.data.images import Images
 from mnad.run import UserError
 from mnad.scoring.metrics import judge
 from mnad.scoring.threshold import choose_threshold
-from tests.layouts_on_disk import SIZE, mvtec, two_folders
+from layouts_on_disk import SIZE, mvtec, two_folders
 
 
 class Brightest(Method):

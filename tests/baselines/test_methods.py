@@ -13,14 +13,14 @@ from baselines.memae import MemAE, hard_shrink
 from baselines.patchcore import PatchCore, coreset
 from baselines.pca import Linear
 from baselines.reconstruction import offered_scores
-from baselines.registry import ALL, build_method
+from baselines.registry import all_methods, build_method
 from baselines.vae import VAE
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig, OptimConfig, mnad_score, wells_score
 from mnad.data.images import Images
 from mnad.model.build import build_model
 from mnad.run import UserError
 from mnad.training.loop import loss_terms, total_loss
-from tests.layouts_on_disk import SIZE, fill
+from layouts_on_disk import SIZE, fill
 
 CONFIG = DetectorConfig(ModelConfig(width=2, item_dim=8, memae_items=20), ImageConfig(*SIZE, 0.25))
 OPTIM = OptimConfig(epochs=2, batch_size=4, device="cpu")
@@ -43,7 +43,7 @@ def build(name: str, folder: Path, seed: int = 0):
 # --- the interface ---
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in PRETRAINED])
+@pytest.mark.parametrize("name", [name for name in all_methods() if name not in PRETRAINED])
 def test_every_method_keeps_the_interface(name: str, sets: dict[str, Images], tmp_path: Path) -> None:
     method = build(name, tmp_path)
     method.fit(sets["train"])
@@ -63,7 +63,7 @@ def test_every_method_keeps_the_interface(name: str, sets: dict[str, Images], tm
         assert (maps[:, 4:10, 6:14].mean(axis=(1, 2)) > 1.5 * maps[:, :, 18:].mean(axis=(1, 2))).all()
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in PRETRAINED])
+@pytest.mark.parametrize("name", [name for name in all_methods() if name not in PRETRAINED])
 def test_same_seed_same_scores(name: str, sets: dict[str, Images], tmp_path: Path) -> None:
     found = []
     for run in range(2):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from helpers import ROOT
 from safetensors.torch import save_file
 from test_parity import small_official
 from torch import nn

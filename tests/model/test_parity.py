@@ -1,4 +1,4 @@
-"""Our MNAD against values computed by the official code (tests/data/mnad_golden.npz), and its switches."""
+"""Our MNAD against values computed by the official code (tests/golden/mnad_golden.npz), and its switches."""
 
 import functools
 import json
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +20,7 @@ from mnad.run import UserError
 from mnad.scoring.scores import Score
 from mnad.scoring.terms import FeatureDistance, Psnr
 
-DATA = Path(__file__).parent / "data"
+DATA = ROOT / "tests" / "golden"
 PARAMETERS = json.loads((DATA / "mnad_official_parameters.json").read_text())
 VARIANTS = ("recon", "pred")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from mnad.evaluation.videos import auc_by_video
+from helpers import ROOT
+from mnad.evaluation.judge import auroc_by_video
 
 from figures import bayes, latent
 from figures.architecture import shapes
@@ -213,7 +213,7 @@ def test_conclusions_follow_the_numbers():
 
 def test_video_auc_hand_computed():
     # video 01: pairs (0.1, 0.5), (0.1, 0.9), (0.6, 0.9) right, (0.6, 0.5) wrong; video 02 has one label
-    assert auc_by_video(VIDEOS, "score_mnad") == {"01": 0.75, "02": None}
+    assert auroc_by_video(VIDEOS, "score_mnad") == {"01": 0.75, "02": None}
     # all: 0.2 and 0.3 beat 0.1 only: (3 + 2) of 8
     text = conclude(VIDEOS, ["score_mnad", "score_peak"])
     assert (

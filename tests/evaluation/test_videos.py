@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mnad.evaluation.videos import evaluate_videos, frame_metrics
+from mnad.evaluation.judge import evaluate_videos, frame_metrics
 from video_data import SIZE, walk, write_dataset
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig, ScoreConfig, TermConfig, mnad_score

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from helpers import tiny_config
 from mnad.training.augment import mirror
 
 from mnad.config import ThresholdConfig, TrainConfig

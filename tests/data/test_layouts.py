@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import ROOT
 
-from baselines.compare import CompareConfig
+from baselines.config import CompareConfig
 from mnad.config import LayoutOptions, TrainConfig
 from mnad.data.checks import check_layout
 from mnad.data.images import Images, read_image
@@ -21,9 +22,9 @@ from mnad.data.mvtec import categories
 from mnad.data.split_file import write_split
 from mnad.run import UserError
 from mnad.run.cli import parse
-from tests.layouts_on_disk import SIZE, fill, mvtec, picture, spot_mask, textile, two_folders, write
+from layouts_on_disk import SIZE, fill, mvtec, picture, spot_mask, textile, two_folders, write
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = ROOT / "configs"
 
 
 def names(paths: list[Path], root: Path) -> list[str]:

@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import ROOT
 from bayes.examples import save_examples
 
 from bayes import PixelGenerator, StyleGenerator, load_avatars, scientific
 from figures.bayes_samples import TEXTS
 from styles import styles, styles_count
 
-ROOT = Path(__file__).parent.parent
+
 
 
 @pytest.fixture
