@@ -1,7 +1,6 @@
 """The folder of avatars: reading, attributes, regions, drawing."""
 
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np

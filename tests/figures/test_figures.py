@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import ROOT
-from mnad.evaluation.judge import auroc_by_video
 
 from figures import bayes, latent
 from figures.architecture import shapes
@@ -20,6 +19,7 @@ from figures.operating import precision_at
 from figures.qualitative import same_everywhere, typical_and_hardest
 from figures.tables import conclude_comparison, worse_error
 from figures.video_curves import conclude
+from mnad.evaluation.judge import auroc_by_video
 from mnad.model.mnad import MNAD
 from mnad.run.files import read_json
 from mnad.scoring.bootstrap import interval

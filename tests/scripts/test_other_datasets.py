@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from helpers import ROOT, TINY
 from layouts_on_disk import SIZE, fill, mvtec, textile, two_folders
 
