@@ -19,6 +19,7 @@ from baselines.method import LeftOut, Method
 from baselines.summary import Runs
 from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
 from mnad.config import ImageConfig, LayoutOptions, ModelConfig, OptimConfig, ThresholdConfig, mnad_score
+from mnad.data.dataset import open_dataset
 from mnad.data.images import Images
 from mnad.run import UserError
 from mnad.scoring.metrics import judge
@@ -70,8 +71,7 @@ class Missing(Method):
 def methods() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("Brightest", "Broken", "Missing"):
-            patch.setitem(registry.METHODS, name.lower(), f"{__name__}:{name}")
-        patch.setattr("baselines.compare.ALL", (*registry.ALL, "brightest", "broken", "missing"))
+            patch.setitem(registry.METHODS, name.lower(), globals()[name])
         yield
 
 
@@ -140,17 +140,13 @@ def test_files_and_numbers(done: CompareConfig) -> None:
 
 def test_threshold_is_honest_and_the_same_rule_for_all(done: CompareConfig) -> None:
     """Recomputed from the method itself: validation normals and known anomalies only."""
-    from baselines.compare import read_layout, read_sets
-
-    layout = read_layout(done.data, options=done.layout_options)
-    stores = {"normals": Images(layout.train, SIZE), "test": Images(layout.test, SIZE)}
-    stores["known"] = Images(layout.known, SIZE)
+    data = open_dataset(done, done.images, "recon")
     for seed in range(2):
-        sets = read_sets(done, seed, stores)
-        assert not set(sets["train"].paths) & set(sets["validation"].paths)
+        sets = data.sources(seed)
+        assert not set(sets["train"].sources) & set(sets["validation"].sources)
         method = Brightest(done, done.optim, seed, done.out)
         threshold = choose_threshold(done.threshold, method.score(sets["validation"]), method.score(sets["known"]))
-        expected = judge(method.score(sets["test"]), layout.labels, threshold.value)
+        expected = judge(method.score(data.test), data.labels, threshold.value)
         stored = json.loads((done.out / f"brightest/seed-{seed}/result.json").read_text())["scores"]["brightest"]
         assert {key: stored[key] for key in ("threshold", "tpr", "tnr")} == {
             key: expected[key] for key in ("threshold", "tpr", "tnr")
@@ -235,11 +231,11 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": 0}, "seeds: 0; expected at least 1"),
-        ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: pred; expected recon for photographs"),
-        ({"methods": ["mnad", "mnad"]}, "each once, were expected"),
+        ({"seeds": 0}, "seeds: expected at least 1, got 0"),
+        ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: expected recon for photographs, got pred"),
+        ({"methods": ["mnad", "mnad"]}, "methods: expected some of .*, each once, got .*'mnad', 'mnad'"),
         ({"data": None, "layout": "mvtec"}, "data: none; expected a folder of the layout mvtec"),
-        ({"methods": ["gan"]}, "methods: 'gan'; expected some of mnad, conv_ae"),
+        ({"methods": ["gan"]}, "methods: expected some of mnad, conv_ae, .*, each once, got 'gan'"),
         ({"layout_options": LayoutOptions(category="all")}, "category: 'all' of .*; expected a folder of categories"),
     ],
 )

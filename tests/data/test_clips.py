@@ -85,7 +85,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training/frames: missing; expected a folder with one folder of frames"):
         read_videos(tmp_path)
     (tmp_path / "training" / "frames").mkdir(parents=True)
-    with pytest.raises(UserError, match="holds no folder; one folder of frames for each video"):
+    with pytest.raises(UserError, match="holds no folder; expected one folder of frames for each video"):
         read_videos(tmp_path)
     (tmp_path / "training" / "frames" / "01").mkdir()
     with pytest.raises(UserError, match="01: holds no image"):
@@ -114,7 +114,7 @@ def test_label_forms(tmp_path: Path, stairs: list[FrameFolder], form: str) -> No
 def test_label_errors(tmp_path: Path, stairs: list[FrameFolder]) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    with pytest.raises(UserError, match=r"root: no \.npy file; one file of frame labels .*1 x 13"):
+    with pytest.raises(UserError, match=r"root: no \.npy file; expected one file of frame labels .*1 x 13"):
         read_labels(root, stairs)
     path = root / "frame_labels.npy"
     np.save(path, np.zeros((1, 12)))
@@ -150,7 +150,7 @@ def test_validation_holds_out_whole_videos(tmp_path: Path) -> None:
     assert start.paths + end.paths == videos[0].paths and len(end) == 3
     short = FrameFolder("0", videos[0].paths[:2])
     assert [len(part[0]) for part in split_videos([short], 0.01, 0)] == [1, 1]
-    with pytest.raises(UserError, match=r"^0: 1 frame; expected at least 2"):
+    with pytest.raises(UserError, match=r"^0: expected at least 2, got 1 frame"):
         split_videos([FrameFolder("0", videos[0].paths[:1])], 0.5, 0)
     with pytest.raises(UserError, match=r"^empty: 0 frames; expected at least 2"):
         split_videos([FrameFolder("empty", ())], 0.5, 0)
@@ -182,7 +182,7 @@ def test_broken_video_files(tmp_path: Path) -> None:
     broken.write_bytes(b"no video")
     with pytest.raises(UserError, match=r"broken\.mp4: no frame can be decoded"):
         list(VideoFile("broken", broken).frames(SIZE))
-    with pytest.raises(UserError, match=r"gone\.avi: missing; a video file"):
+    with pytest.raises(UserError, match=r"gone\.avi: missing; expected a video file"):
         list(VideoFile("gone", tmp_path / "gone.avi").frames(SIZE))
 
 

@@ -50,7 +50,7 @@ def test_archive(
     assert script("get_data", "--source", archive, "--out", out) == 0
     assert files(out) == files(tiny_wells)
     counts = [len(list((tiny_wells / role).iterdir())) for role in ("train", "proliv", "test/imgs")]
-    expected = "{} normal training images, {} known spills, {} test images (".format(*counts)
+    expected = "{} normal training images, {} known anomalies, {} test images (".format(*counts)
     assert expected in capsys.readouterr().out
     assert sorted(p.name for p in out.parent.iterdir()) == ["data"]  # nothing temporary stays
     assert script("get_data", "--source", archive, "--out", out) == 2  # nothing is replaced
@@ -80,11 +80,11 @@ def test_layout_and_options(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fits no known layout"):
         fetch(path, tmp_path / "data")
     line = fetch(path, tmp_path / "data", "two_folders", LayoutOptions(normal="no", abnormal="yes"))
-    assert "0 known spills" in line and (tmp_path / "data" / "yes").is_dir()
+    assert "0 known anomalies" in line and (tmp_path / "data" / "yes").is_dir()
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none\.zip: missing; an archive or a link"):
+    with pytest.raises(ValueError, match=r"none\.zip: missing; expected an archive or a link"):
         fetch(str(tmp_path / "none.zip"), tmp_path / "data")
     (tmp_path / "text.zip").write_text("no archive")
     with pytest.raises(ValueError, match=r"text\.zip: cannot be unpacked \(.*\); expected a zip or tar archive"):
@@ -100,7 +100,9 @@ def test_bad_input(tmp_path: Path) -> None:
     for name in ("../escaped.txt", "in/../../escaped.txt", "/escaped.txt"):
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
             file.writestr(name, "no image")
-        with pytest.raises(ValueError, match=rf"evil\.zip: {name} lies outside the archive's folder; expected a path inside"):
+        with pytest.raises(
+            ValueError, match=rf"evil\.zip: {name} lies outside the archive's folder; expected a path inside"
+        ):
             fetch(str(tmp_path / "evil.zip"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
     assert not (tmp_path / "escaped.txt").exists()

@@ -66,7 +66,7 @@ def test_missing_file_and_folder(tmp_path):
 
 
 def test_float_pixels_are_refused(tmp_path):
-    with pytest.raises(UserError, match="float32; 8 or 16 bit"):
+    with pytest.raises(UserError, match="float32; expected 8 or 16 bit"):
         read_image(write(tmp_path / "a.tiff", np.ones((2, 2), dtype=np.float32)))
 
 

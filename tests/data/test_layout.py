@@ -50,8 +50,11 @@ def test_known_spills_may_be_missing(wells):
     [
         (lambda text: text + "ghost.jpg 0\r\n", r"line 29: ghost\.jpg is not in"),
         (lambda text: text.split("\r\n", 1)[1], r"has no line in .*\(1 such files\)"),
-        (lambda text: text.replace(" 1\r\n", " 2\r\n", 1), "label 0 or 1 was expected"),
-        (lambda text: text + "lonely\r\n", "line 29: 'lonely'; 'name label'"),
+        (
+            lambda text: text.replace(" 1\r\n", " 2\r\n", 1),
+            "line 8: expected 'name label' with label 0 or 1, got '0008.jpg 2'",
+        ),
+        (lambda text: text + "lonely\r\n", "line 29: expected 'name label'.*, got 'lonely'"),
         (lambda text: text + text.split("\r\n", 1)[0] + "\r\n", "stands there twice"),
     ],
 )

@@ -13,6 +13,7 @@ from video_data import SIZE, walk, write_dataset
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig, ScoreConfig, TermConfig, mnad_score
 from mnad.data.clips import Clips
+from mnad.data.dataset import Videos
 from mnad.data.videos import read_videos
 from mnad.detector import Detector
 from mnad.evaluation.frames import frame_map, kept_items, regular_score, score_video, video_scores
@@ -39,6 +40,10 @@ def build(variant: str = "pred", name: str = "mnad") -> Detector:
             primary="mnad",
         )
     )
+
+
+def videos(folder: Path, variant: str = "pred") -> Videos:
+    return Videos(read_videos(write_dataset(folder / "d")), ImageConfig(*SIZE), variant, folder)
 
 
 def rgb(count: int = 9, speed: float = 1, seed: int = 0) -> list[np.ndarray]:
@@ -98,9 +103,8 @@ def test_update_follows_gamma() -> None:
 def test_trained_items_come_back(tmp_path: Path) -> None:
     detector = build()
     trained = detector.model.memory.items.clone()
-    layout = read_videos(write_dataset(tmp_path / "d"))
-    result = evaluate_videos(detector, layout.test, layout.labels, gamma=10.0)
-    assert result.updates == len(result.frame) == 3 * 5
+    result = evaluate_videos(detector, videos(tmp_path), gamma=10.0)
+    assert result.memory_updates == len(result.table) == 3 * 5 and result.gamma == 10.0
     assert torch.equal(detector.model.memory.items, trained)
     with pytest.raises(RuntimeError), kept_items(detector.model):
         detector.model.memory.items.zero_()
@@ -183,7 +187,7 @@ def test_frame_map_is_the_error_of_that_frame(variant: str) -> None:
         assert values.shape == SIZE and values.dtype == np.float32
         assert 10 * np.log10(values.mean()) == pytest.approx(terms.raw["mnad"][index - first, 0], rel=1e-4)
     for index in (first - 1, 8):
-        with pytest.raises(UserError, match=f"v, frame {index}: has no map; a frame from {first} to"):
+        with pytest.raises(UserError, match=f"v, frame {index}: has no map; expected a frame from {first} to"):
             frame_map(detector, iter(frames), index, "v")
 
 
@@ -203,8 +207,8 @@ def test_metrics_by_hand() -> None:
     assert metrics["auroc_videos"] == {"a": 0.5, "b": None}
     assert metrics["auroc_video_mean"] == 0.5
     assert metrics["auroc"] == 0.5  # the abnormal 0.5 beats 0.1 and 0.2 of the four normals
-    assert (metrics["n_abnormal"], metrics["n_normal"]) == (1, 4)
-    assert "online" not in metrics  # not calibrated
+    assert (metrics["n_anomalous"], metrics["n_normal"]) == (1, 4)
+    assert metrics["threshold"] is metrics["tpr"] is metrics["tnr"] is None  # not calibrated
 
 
 def test_health_line_says_when_the_memory_has_collapsed() -> None:
@@ -217,34 +221,35 @@ def test_health_line_says_when_the_memory_has_collapsed() -> None:
 
 
 def test_prediction_drops_the_first_four_labels(tmp_path: Path) -> None:
-    layout = read_videos(write_dataset(tmp_path / "d"))
-    result = evaluate_videos(build("pred"), layout.test, layout.labels, None)
-    second = result.frame[result.frame["video"] == "02"]
+    result = evaluate_videos(build("pred"), videos(tmp_path), None)
+    second = result.table[result.table["video"] == "02"]
     assert second["frame"].tolist() == [4, 5, 6, 7, 8] and second["label"].tolist() == [0, 0, 1, 1, 1]
-    assert set(result.health) >= {"usage_entropy", "perplexity", "dead_items", "item_similarity_max"}
-    whole = evaluate_videos(build("recon"), layout.test, layout.labels, None).frame
+    assert set(result.memory) >= {"usage_entropy", "perplexity", "dead_items", "item_similarity_max"}
+    whole = evaluate_videos(build("recon"), videos(tmp_path / "again", "recon"), None).table
     assert whole[whole["video"] == "02"]["label"].tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1]
 
 
 def test_models_without_a_memory_are_scored_by_psnr(tmp_path: Path) -> None:
-    layout = read_videos(write_dataset(tmp_path / "d"))
-    result = evaluate_videos(build("pred", "conv_ae"), layout.test, None, gamma=10.0)
-    assert result.updates == 0 and result.health == {} and result.metrics == {}
-    assert "mnad_psnr" in result.frame and "mnad_feature_distance" not in result.frame and "label" not in result.frame
+    data = videos(tmp_path)
+    data.labels = None
+    result = evaluate_videos(build("pred", "conv_ae"), data, gamma=10.0)
+    assert result.memory_updates is result.memory is result.gamma is None and result.scores == {}
+    assert "mnad_psnr" in result.table and "mnad_feature_distance" not in result.table and "label" not in result.table
 
 
 def test_score_carries_over_to_calibrated_detectors(tmp_path: Path) -> None:
     """With statistics of validation videos the online score needs no other test frame."""
-    layout = read_videos(write_dataset(tmp_path / "d"))
+    data = videos(tmp_path)
     detector = build("pred")
-    detector.calibrate(Clips(layout.train, SIZE), None)
-    both = evaluate_videos(detector, layout.test, layout.labels, None)
-    alone = evaluate_videos(detector, layout.test[1:2], layout.labels[1:2], None).frame
-    rows = both.frame[both.frame["video"] == "02"]
+    detector.calibrate(Clips(data.layout.train, SIZE), None)
+    both = evaluate_videos(detector, data, None)
+    data.test, data.labels = data.test[1:2], data.labels[1:2]
+    alone = evaluate_videos(detector, data, None).table
+    rows = both.table[both.table["video"] == "02"]
     np.testing.assert_allclose(rows["online_mnad"], alone["online_mnad"])
     verdict = (alone["online_mnad"] >= detector.thresholds["mnad"].value).astype(int)
     assert alone["verdict_mnad"].tolist() == verdict.tolist()
-    assert both.metrics["mnad"]["online"]["n_spill"] == 3 + 5
+    assert both.scores["mnad"]["n_anomalous"] == 3 + 5
 
 
 # Figures ----------------------------------------------------------------------------------------------------------
@@ -266,10 +271,8 @@ def test_plot_curves(tmp_path: Path) -> None:
 
 
 def test_detector_refuses_sizes_that_the_encoder_cannot_halve() -> None:
-    config = build().config
-    config.images.height = 12
-    with pytest.raises(UserError, match=r"images\.height: 12; expected a positive multiple of 8"):
-        Detector(config)
+    with pytest.raises(UserError, match=r"images\.height: expected a positive multiple of 8, got 12"):
+        ImageConfig(height=12)
 
 
 def test_smoothing_averages_neighbours_of_one_video():
@@ -277,5 +280,5 @@ def test_smoothing_averages_neighbours_of_one_video():
     plain, smooth = (video_scores(Score(ScoreConfig([TermConfig("psnr")], smooth=frames)), raw) for frames in (1, 3))
     assert plain.tolist() == [0, 0, 1, 0, 0, 0]
     assert smooth == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 0, 0])
-    with pytest.raises(UserError, match="smooth: 0"):
+    with pytest.raises(UserError, match="smooth: expected at least 1 frame, got 0"):
         Score(ScoreConfig([TermConfig("psnr")], smooth=0))

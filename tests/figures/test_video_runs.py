@@ -16,10 +16,15 @@ UPDATE = "with test-time update"
 def write_run(folder: Path, auroc: float, variant: str = "pred") -> Path:
     """A finished run of two frames."""
     folder.mkdir()
-    scores = {"mnad": {"auroc": auroc, "auroc_video_mean": None, "auroc_videos": {"01": auroc}, "online": {}}}
-    test = {"scores": scores, "memory": {"perplexity": 2.0}, "memory_updates": 1, "frames_per_second": 9.0}
+    scores = {"mnad": {"auroc": auroc, "auroc_video_mean": None, "auroc_videos": {"01": auroc}, "tpr": None}}
+    test = {"scores": scores, "memory": {"perplexity": 2.0}, "memory_updates": 1, "images_per_second": 9.0}
     files = {
-        "metrics": {"test": {UPDATE: test, NO_UPDATE: test}, "primary": "mnad", "parameters": 3, "train_seconds": 1.5},
+        "metrics": {
+            "evaluations": {UPDATE: test, NO_UPDATE: test},
+            "primary": "mnad",
+            "parameters": 3,
+            "train_seconds": 1.5,
+        },
         "config": {"model": {"variant": variant}, "images": {}, "optim": {}, "seed": 0},
         "provenance": {"date": "2026-11-23", "command": f"python {folder.name}", "git_revision": "abc"},
     }

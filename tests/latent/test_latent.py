@@ -158,7 +158,7 @@ def test_medoid_is_the_middle() -> None:
 @pytest.mark.parametrize(
     ("count", "perplexity", "neighbors", "message"),
     [
-        (3, 1, 2, "images: 3; expected at least 4"),
+        (3, 1, 2, "images: expected at least 4, got 3"),
         (20, 30, 5, "perplexity: 30 with 20 images; expected from 1 to 19"),
         (20, 10, 20, "neighbors: 20 with 20 images; expected from 2 to 19"),
     ],
@@ -229,7 +229,7 @@ def test_unwritable_output_is_refused_before_the_work(wells: Path, tmp_path: Pat
 
 
 def test_negative_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^seed: -1; expected 0 or more$"):
+    with pytest.raises(UserError, match=r"^seed: expected 0 or more, got -1$"):
         visualize_latent(LatentConfig(out=tmp_path / "out", seed=-1))
     assert not (tmp_path / "out").exists()
 

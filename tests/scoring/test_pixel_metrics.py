@@ -66,7 +66,7 @@ def test_any_monotone_change_of_the_map_changes_nothing() -> None:
 @pytest.mark.parametrize("metric", [aupro, pixel_auroc])
 def test_refusals(metric) -> None:
     maps, masks = random_case(0, 7)
-    with pytest.raises(UserError, match=r"maps of shape \(3, 12, 14\); that of the masks, \(4, 12, 14\)"):
+    with pytest.raises(UserError, match=r"maps of shape \(3, 12, 14\); expected that of the masks, \(4, 12, 14\)"):
         metric(maps[:3], masks)
     with pytest.raises(UserError, match="masks: all pixels are of one kind"):
         metric(maps, np.zeros_like(masks))

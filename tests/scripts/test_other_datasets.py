@@ -26,14 +26,14 @@ def test_train_then_evaluate(name: str, script, tmp_path: Path) -> None:
     assert script("train_mnad", "--config", config, "--data", root, "--out", run, "--compare=[]", *SMALL) == 0
     split = json.loads((run / "split.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["test"]["mnad"]["n_spill"] == len(split["test_anomalous"]) > 0
+    assert metrics["evaluations"]["test"]["scores"]["mnad"]["n_anomalous"] == len(split["test_anomalous"]) > 0
     rule = metrics["thresholds"]["mnad"]["rule"]
     assert rule == ("balanced" if split["known"] else "normal_quantile")
     # The stored split gives the same verdicts on the same images, whatever the layout was.
     result = tmp_path / "result.json"
     options = ["--layout_options.description", run / "split.json", "--json", result]
     assert script("evaluate", "--checkpoint", run, "--data", root, *options) == 0
-    stored, again = metrics["test"]["mnad"], json.loads(result.read_text())
+    stored, again = metrics["evaluations"]["test"]["scores"]["mnad"], json.loads(result.read_text())
     assert again["auroc"] == stored["auroc"] and again["confusion"] == stored["confusion"]
     table = pd.read_csv(run / "scores.csv")  # one row for each image, named so that it can be found
     assert sorted(table["file"]) == sorted(split["test_normal"] + split["test_anomalous"])

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 from video_data import walk, write_avi, write_dataset
 
-from mnad.config import TrainConfig, mnad_score
+from baselines.config import TrainWithBaselines
+from mnad.config import mnad_score
 from mnad.detector import Detector
 from mnad.experiment import run_experiment
 from mnad.run.cli import parse
@@ -35,26 +36,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = [*TINY, "--data", data, "--out", tmp_path_factory.mktemp("runs") / "pred", "--compare", "[conv_ae]"]
-    return run_experiment(parse(TrainConfig, list(map(str, argv))))
-
-
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
+    return run_experiment(parse(TrainWithBaselines, list(map(str, argv))))
 
 
 def test_train_leaves_a_run_folder(run_folder: Path) -> None:
     names = {path.name for path in run_folder.iterdir()}
     assert names >= {"model.safetensors", "config.json", "provenance.json", "table.txt", "loss.png", "curves.png"}
     metrics = json.loads((run_folder / "metrics.json").read_text())
-    assert set(metrics["test"]) == {"with test-time update", "no test-time update"}
-    result = metrics["test"]["no test-time update"]
-    assert 0 <= result["scores"]["mnad"]["auroc"] <= 1 and result["memory_updates"] == 0
+    assert set(metrics["evaluations"]) == {"with test-time update", "no test-time update"}
+    result = metrics["evaluations"]["no test-time update"]
+    assert 0 <= result["scores"]["mnad"]["auroc"] <= 1 and result["memory_updates"] is None
     assert result["memory"]["perplexity"] <= 3
     assert metrics["thresholds"]["mnad"]["rule"] == "normal_quantile"
     plain = json.loads((run_folder / "conv_ae" / "metrics.json").read_text())
-    assert set(plain["test"]) == {"no test-time update"} and plain["test"]["no test-time update"]["memory"] == {}
+    assert (
+        set(plain["evaluations"]) == {"no test-time update"}
+        and plain["evaluations"]["no test-time update"]["memory"] is None
+    )
     table = (run_folder / "table.txt").read_text().splitlines()
     scores = [re.search(r"update +(.*?)  ", line)[1] for line in table[1:]]  # without a memory two terms fewer
     assert scores == ["mnad", "peak", "mnad", "peak", "mnad (psnr)", "peak (psnr, peak_error)"]
@@ -85,16 +83,18 @@ def test_the_variant_decides_what_is_not_given(script: Script, data: Path, tmp_p
     ]
     stored = Detector.load(tmp_path / "run").config
     assert list(stored.scores) == ["mnad"] and stored.scores["mnad"].terms[0].weight == 0.6
-    plain = parse(TrainConfig, [])
+    plain = parse(TrainWithBaselines, [])
     assert plain.optim.loss_weights["compactness"] == 0.01 and plain.primary == "wells"
     assert list(plain.scores) == ["wells", "mnad"] and plain.scores["mnad"].terms[0].weight == 0.7
-    given = parse(TrainConfig, ["--model.variant=pred", "--optim.loss_weights.compactness=0.5"]).optim.loss_weights
+    given = parse(
+        TrainWithBaselines, ["--model.variant=pred", "--optim.loss_weights.compactness=0.5"]
+    ).optim.loss_weights
     assert (given["compactness"], given["separateness"]) == (0.5, 0.1)
 
 
 @pytest.mark.parametrize(("variant", "weight", "share"), [("pred", 0.1, 0.6), ("recon", 0.01, 0.7)])
 def test_ped2_configurations_have_the_published_values(variant: str, weight: float, share: float) -> None:
-    config = parse(TrainConfig, ["--config", f"{ROOT}/configs/ped2_{variant}.yaml"])
+    config = parse(TrainWithBaselines, ["--config", f"{ROOT}/configs/ped2_{variant}.yaml"])
     assert config.optim.loss_weights == {"compactness": weight, "separateness": weight}
     assert config.scores["mnad"] == mnad_score(variant) and config.scores["mnad"].terms[0].weight == share
     assert list(config.scores) == ["mnad", "peak"] and config.primary == "mnad"
@@ -106,7 +106,7 @@ def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Pa
         figure = tmp_path / f"{update}.png"
         argv = ["--json", path, "--csv", table, f"--video.update={update}", f"--video.figure={figure}", "--device=cpu"]
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 0
-        expected = json.loads((run_folder / "metrics.json").read_text())["test"][name]
+        expected = json.loads((run_folder / "metrics.json").read_text())["evaluations"][name]
         found = json.loads(path.read_text())
         assert found["auroc"] == expected["scores"]["mnad"]["auroc"] and found["memory"] == expected["memory"]
         stored = pd.read_csv(run_folder / f"scores_{name.replace(' ', '_')}.csv")
@@ -115,7 +115,12 @@ def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Pa
 
 
 def test_gamma_and_maps(
-    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script,
+    run_folder: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    error_line: Callable[[], str],
 ) -> None:
     base = ("--checkpoint", run_folder, "--data", data, "--device=cpu")
     folder = tmp_path / "maps"
@@ -127,17 +132,17 @@ def test_gamma_and_maps(
     assert sorted(path.name for path in folder.iterdir()) == ["02_5.npy", "02_5.png", "03_8.npy", "03_8.png"]
     assert np.load(folder / "02_5.npy").shape == (16, 24)
     assert script("evaluate", *base, *maps) == 2
-    assert "02_5.npy: exists already" in error_line(capsys)
+    assert "02_5.npy: exists already" in error_line()
     assert script("evaluate", *base, "--video.maps=['02:99']") == 2
-    assert "frame 99: has no map; a frame from 4 to 8" in error_line(capsys)
+    assert "frame 99: has no map; expected a frame from 4 to 8" in error_line()
     assert script("evaluate", *base, "--video.maps=['7:5']") == 2
-    assert "VIDEO:FRAME with VIDEO of 01, 02, 03" in error_line(capsys)
+    assert "VIDEO:FRAME with VIDEO of 01, 02, 03" in error_line()
     assert script("evaluate", *base, "--video.gamma=0") == 2
-    assert "video.gamma: 0.0; expected a number above 0" in error_line(capsys)
+    assert "video.gamma: expected a number above 0, got 0.0" in error_line()
     assert script("evaluate", *base, "--video.gamma=1", "--video.update=false") == 2
-    assert "video.gamma: given with video.update false" in error_line(capsys)
+    assert "video.gamma: given with video.update false" in error_line()
     assert script("evaluate", *base, "--video.figure=curve.pdf") == 2
-    assert "video.figure: curve.pdf; expected a file ending in .png" in error_line(capsys)
+    assert "video.figure: expected a file ending in .png, got curve.pdf" in error_line()
 
 
 def test_a_map_appears_whole_or_not_at_all(
@@ -146,17 +151,17 @@ def test_a_map_appears_whole_or_not_at_all(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    error_line: Callable[[], str],
 ) -> None:
     def broken(file: object, values: np.ndarray) -> None:
         with open(file, "wb") if isinstance(file, Path) else file as target:
             target.write(values.tobytes()[:10])
         raise OSError("disk full")
 
-    monkeypatch.setattr("mnad.evaluation.video_checkpoint.np.save", broken)
+    monkeypatch.setattr("mnad.evaluation.frames.np.save", broken)
     argv = ["--video.maps=['02:5']", f"--video.maps_folder={tmp_path}", "--device=cpu"]
     assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 2
-    assert "02_5.npy: cannot be written (disk full)" in error_line(capsys)
+    assert "02_5.npy: cannot be written (disk full)" in error_line()
     assert [path.name for path in tmp_path.iterdir()] == ["02_5.png"]
 
 
@@ -166,6 +171,7 @@ def test_evaluate_a_video_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    error_line: Callable[[], str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = write_avi(tmp_path / "street.avi", walk(12, 1, 5))
@@ -178,36 +184,36 @@ def test_evaluate_a_video_file(
     top = table["frame"][table["score_mnad"].idxmax()]
     assert "AUC" not in printed and f"most anomalous frame: {top} of video street\n" in printed
     assert script("train_mnad", *TINY, "--data", path, "--out=x") == 2
-    assert "is one video; expected a folder with training/frames/" in error_line(capsys)
+    assert "is one video; expected a folder with training/frames/" in error_line()
     assert not Path("x").exists()
 
 
 def test_nothing_of_the_users_is_replaced(
-    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, run_folder: Path, data: Path, tmp_path: Path, error_line: Callable[[], str]
 ) -> None:
     mine = tmp_path / "mine.png"
     mine.write_text("letters")
     for option in ("--json", "--csv", "--video.figure"):
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, option, mine) == 2
-        assert "mine.png: exists already" in error_line(capsys)
+        assert "mine.png: exists already" in error_line()
     assert mine.read_text() == "letters"
 
 
 def test_a_run_folder_is_refused_before_frames_are_read(
-    script: Script, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, run_folder: Path, data: Path, tmp_path: Path, error_line: Callable[[], str]
 ) -> None:
     broken = shutil.copytree(data, tmp_path / "data")
     next((broken / "training" / "frames" / "1").iterdir()).write_bytes(b"")
     assert script("train_mnad", *TINY, "--data", broken, "--out", run_folder) == 2
-    assert f"{run_folder}: exists already; a new folder, --overwrite or --resume" in error_line(capsys)
+    assert f"{run_folder}: exists already; expected a new folder, --overwrite or --resume" in error_line()
     before = (run_folder / "config.json").read_bytes()
     assert script("train_mnad", *TINY, "--data", broken, "--out", run_folder, "--overwrite", "--compare=[conv_ae]") == 2
-    assert "is empty (zero bytes)" in error_line(capsys)
+    assert "is empty (zero bytes)" in error_line()
     assert (run_folder / "config.json").read_bytes() == before
 
 
 def test_plot_from_stored_scores(
-    script: Script, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, run_folder: Path, tmp_path: Path, error_line: Callable[[], str]
 ) -> None:
     table = run_folder / "scores_no_test-time_update.csv"
     assert script("plot_video_scores", "--scores", table, "--out", tmp_path / "figures" / "curves.png") == 0
@@ -215,45 +221,45 @@ def test_plot_from_stored_scores(
     call = ("plot_video_scores", "--scores", table, "--out", tmp_path / "both.png")
     assert script(*call, "--columns=[score_mnad, score_peak]") == 0
     assert script(*call, "--columns=[score_none]") == 2
-    assert "update.csv: no column score_none; expected frame, score_none, video" in error_line(capsys)
+    assert "update.csv: no column score_none; expected frame, score_none, video" in error_line()
     assert script("plot_video_scores", "--scores", tmp_path / "none.csv", "--out", tmp_path / "c.png") == 2
-    assert "none.csv: cannot be read" in error_line(capsys)
+    assert "none.csv: cannot be read" in error_line()
     before = (tmp_path / "both.png").read_bytes()
     assert script(*call) == 2
-    assert "both.png: exists already; expected another --out or --overwrite" in error_line(capsys)
+    assert "both.png: exists already; expected another --out or --overwrite" in error_line()
     assert (tmp_path / "both.png").read_bytes() == before
     assert script(*call, "--overwrite=true") == 0
     assert (tmp_path / "both.png").read_bytes() != before
 
 
 def test_collect_runs(
-    script: Script, run_folder: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, run_folder: Path, tiny_run: Path, tmp_path: Path, error_line: Callable[[], str]
 ) -> None:
     out = tmp_path / "figures"
     assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out) == 0
     (found,) = json.loads((out / "results.json").read_text())["runs"]
-    metrics = json.loads((run_folder / "metrics.json").read_text())["test"]
+    metrics = json.loads((run_folder / "metrics.json").read_text())["evaluations"]
     for name, test in found["test"].items():
         assert test["scores"]["mnad"]["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
     assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
     assert {path.name for path in out.iterdir()} == {"results.json", "run.json", "scores_pred.csv"}
     assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out) == 2
-    assert "figures: already there; expected another --out or --overwrite" in error_line(capsys)
+    assert "figures: already there; expected another --out or --overwrite" in error_line()
     assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out, "--overwrite=true") == 0
     assert script("collect_video_runs", f"--runs=[{tiny_run}]", "--out", out) == 2
-    assert "judged photographs; expected a run on videos" in error_line(capsys)
+    assert "judged photographs; expected a run on videos" in error_line()
     assert script("collect_video_runs", f"--runs=[{tmp_path}]", "--out", out) == 2
-    line = error_line(capsys)
+    line = error_line()
     assert "metrics.json: cannot be read (" in line and "; expected a finished video run" in line
 
 
 def test_prediction_needs_videos(
-    script: Script, run_folder: Path, tiny_wells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, run_folder: Path, tiny_wells: Path, tmp_path: Path, error_line: Callable[[], str]
 ) -> None:
     assert script("train_mnad", *TINY, "--data", tiny_wells, "--out", tmp_path / "x") == 2
-    assert "model.variant: pred; expected recon for photographs" in error_line(capsys)
+    assert "model.variant: expected recon for photographs, got pred" in error_line()
     assert script("evaluate", "--checkpoint", run_folder, "--data", tiny_wells) == 2
-    assert "predicts frames of videos; expected one of the variant recon" in error_line(capsys)
+    assert "predicts frames of videos; expected one of the variant recon" in error_line()
 
 
 # Official checkpoints ---------------------------------------------------------------------------------------------
@@ -261,7 +267,12 @@ def test_prediction_needs_videos(
 
 @pytest.mark.parametrize("kind", ["torch", "safetensors"])
 def test_import_and_evaluate(
-    script: Script, kind: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script,
+    kind: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    error_line: Callable[[], str],
 ) -> None:
     weights, items = small_official("pred")
     if kind == "torch":
@@ -284,11 +295,11 @@ def test_import_and_evaluate(
     assert "verdict_mnad" not in pd.read_csv(tmp_path / "s.csv")
     capsys.readouterr()
     assert script("import_official", *argv) == 2
-    assert "imported.safetensors: exists already" in error_line(capsys)
+    assert "imported.safetensors: exists already" in error_line()
 
 
 def test_import_refuses_pickles_and_mixed_up_files(
-    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, tmp_path: Path, error_line: Callable[[], str]
 ) -> None:
     weights, items = small_official("recon")
     state, keys, module, out = (tmp_path / name for name in ("state.pth", "keys.pt", "model.pth", "o.safetensors"))
@@ -305,5 +316,5 @@ def test_import_refuses_pickles_and_mixed_up_files(
     ):
         argv = ("--weights", chosen, "--items", memory, "--out", out, "--variant=recon", "--height=16", "--width=24")
         assert script("import_official", *argv) == 2
-        assert message in error_line(capsys)
+        assert message in error_line()
         assert not out.exists()

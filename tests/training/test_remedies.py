@@ -53,7 +53,7 @@ def test_kmeans_start_leaves_no_item_dead() -> None:
     model = small_model()
     model.memory.update(F.normalize(torch.tensor([[1.0, 0, 0, 0]] * 3 + [[-1.0, 0, 0, 0]]), dim=1))  # twins are dead
     source = Noise()
-    start_from_queries(model, source, 4, seed=0, device=torch.device("cpu"))
+    start_from_queries(model, source, 4, seed=0)
     used = model.train()(source.x).attention.argmax(dim=1).unique()
     assert used.numel() == 4
 
