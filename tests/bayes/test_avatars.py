@@ -69,7 +69,7 @@ def test_unequal_sizes_need_a_size(tmp_path):
 def test_sizes():
     assert parse_size("66x70") == (66, 70)
     for text in ("66", "0x5", "66x", "-1x4", "axb"):
-        with pytest.raises(UserError, match=f"size: '{text}' was given"):
+        with pytest.raises(UserError, match=f"size: expected WIDTHxHEIGHT in pixels such as 66x70, got '{text}'"):
             parse_size(text)
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     large = enlarge(image, 6)
@@ -144,7 +144,7 @@ def test_drawing_needs_the_extra(monkeypatch):
     style = {category: values[0] for category, values in styles.items()}
     with pytest.raises(UserError, match=r"resvg_py.*mnad-wells\[avatars\]"):
         render(style)
-    with pytest.raises(UserError, match=r"'одежда': None was given, one of .*'худи'"):
+    with pytest.raises(UserError, match=r"'одежда': expected one of .*'худи'.*, got None"):
         render({category: values[0] for category, values in styles.items() if category != "одежда"})
 
 

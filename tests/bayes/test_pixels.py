@@ -255,28 +255,28 @@ def test_bad_input(avatars):
         PixelGenerator().fit(avatars / 255)
     with error(r"images: expected \(N, H, W, C\), got shape \(4, 6, 3\)"):
         PixelGenerator().fit(avatars[0])
-    with error(r"sample_weight: shape \(2,\) was given, .* \(5,\)"):
+    with error(r"sample_weight: expected one weight per avatar, shape \(5,\), got \(2,\)"):
         PixelGenerator().fit(avatars, [1, 2])
     for weights in ([0] * 5, [1, 1, 1, 1, -1], [1, 1, 1, 1, np.nan]):
         with error("sample_weight: finite weights of at least 0"):
             PixelGenerator().fit(avatars, weights)
-    with error("alpha: nan was given"):
+    with error("alpha: expected .*, got nan"):
         PixelGenerator(alpha=float("nan")).fit(avatars)
-    with error("block: 0 was given, a whole number of at least 1"):
+    with error("block: expected a whole number of at least 1, got 0"):
         PixelGenerator(block=0).fit(avatars)
-    with error(r"regions: shape \(6, 4\) was given, .* \(4, 6\)"):
+    with error(r"regions: expected the shape of the images, \(4, 6\), got \(6, 4\)"):
         PixelGenerator().fit(avatars, regions=np.zeros((6, 4)))
     with error("block: 2 was given together with regions"):
         PixelGenerator(block=2).fit(avatars, regions=np.zeros((4, 6)))
     with error(r"images: expected \(N, 4, 6, 3\), got shape \(1, 2, 2, 3\)"):
         PixelGenerator().fit(avatars).log_probability(avatars[0, :2, :2])
-    with error("n: 1.5 was given"):
+    with error("n: expected .*, got 1.5"):
         PixelGenerator().fit(avatars).sample(1.5)
     with error("^random_state: expected a whole number of at least 0, got -1$"):
         PixelGenerator(random_state=-1).fit(avatars).sample()
-    with error("^random_state: -1 was given"):
+    with error("^random_state: expected a whole number of at least 0, got -1"):
         next(iter(PixelMixture(random_state=-1).fit(avatars, "aabbb")))
-    with error("labels: 2 were given, one for each of 5 avatars"):
+    with error("labels: expected one for each of 5 avatars, got 2"):
         PixelMixture().fit(avatars, "ab")
     with error("prior: .* add up to 1"):
         PixelMixture().fit(avatars, "aabbb", {"a": 0.5, "b": 0.6})

@@ -145,12 +145,12 @@ def test_estimator_manners(generator):
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"hair": [1, 2], "hat": [1, 3]}, r"styles_count\['hair'\]: 2 counts were given, one for each of 3"),
+        ({"hair": [1, 2], "hat": [1, 3]}, r"styles_count\['hair'\]: expected one for each of 3 values, got 2 counts"),
         ({"hair": [1, -2, 0], "hat": [1, 3]}, r"styles_count\['hair'\]: 'long' has count -2"),
         ({"hair": [1, float("nan"), 0], "hat": [1, 3]}, r"styles_count\['hair'\]: 'long' has count nan"),
-        ({"hair": [1, 1, "many"], "hat": [1, 3]}, r"styles_count\['hair'\].*numbers were expected"),
+        ({"hair": [1, 1, "many"], "hat": [1, 3]}, r"styles_count\['hair'\]: expected numbers, got .*'many'"),
         ({"hair": [1, 2, 3], "hat": [0, 0]}, r"styles_count\['hat'\]: all counts are zero"),
-        ({"hair": [1, 2, 3]}, r"styles_count: categories \['hair'\] were given.*'hat'"),
+        ({"hair": [1, 2, 3]}, r"styles_count: expected the categories of styles, \['hair', 'hat'\], got \['hair'\]"),
     ],
 )
 def test_bad_counts(counts, message):
@@ -162,7 +162,7 @@ def test_bad_counts(counts, message):
 def test_bad_arguments(generator):
     with pytest.raises(UserError, match=r"styles\['a'\].*different values"):
         StyleGenerator().fit({"a": ["x", "x"]}, {"a": [1, 2]})
-    with pytest.raises(UserError, match=r"alpha: -0.1 was given"):
+    with pytest.raises(UserError, match=r"alpha: expected a finite number of at least 0, got -0.1"):
         StyleGenerator(alpha=-0.1).fit(TINY, TINY_COUNT)
     with pytest.raises(UserError, match=r"'шляпа' is no category, one of .*'прическа'"):
         generator.sample(given={"шляпа": "нет"})
@@ -170,9 +170,9 @@ def test_bad_arguments(generator):
         generator.sample(given={"аксесуар": "монокль"})
     with pytest.raises(UserError, match=r"'длинные в пучок' has probability zero"):
         generator.sample(given={"прическа": "длинные в пучок"})
-    with pytest.raises(UserError, match="n: 0 was given"):
+    with pytest.raises(UserError, match="n: expected a whole number of at least 1, got 0"):
         generator.sample(0)
     with pytest.raises(UserError, match=r"^random_state: expected a whole number of at least 0, got -1$"):
         generator.sample(1, -1)
-    with pytest.raises(UserError, match=r"^random_state: 1\.5 was given"):
+    with pytest.raises(UserError, match=r"^random_state: expected .*, got 1\.5"):
         next(iter(StyleGenerator(random_state=1.5).fit(TINY, TINY_COUNT)))

@@ -133,7 +133,7 @@ def test_label_errors(tmp_path: Path, stairs: list[FrameFolder]) -> None:
     with pytest.raises(UserError, match=r"2 \.npy files \(frame_labels\.npy, second\.npy\)"):
         read_labels(root, stairs)
     (root / "testing" / "labels").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"labels/2\.npy: missing; frame labels \(0 or 1, 7 values\)"):
+    with pytest.raises(UserError, match=r"labels/2\.npy: missing; expected frame labels \(0 or 1, 7 values\)"):
         read_labels(root, stairs)
 
 
@@ -152,7 +152,7 @@ def test_validation_holds_out_whole_videos(tmp_path: Path) -> None:
     assert [len(part[0]) for part in split_videos([short], 0.01, 0)] == [1, 1]
     with pytest.raises(UserError, match=r"^0: expected at least 2, got 1 frame"):
         split_videos([FrameFolder("0", videos[0].paths[:1])], 0.5, 0)
-    with pytest.raises(UserError, match=r"^empty: 0 frames; expected at least 2"):
+    with pytest.raises(UserError, match=r"^empty: expected at least 2, got 0 frames"):
         split_videos([FrameFolder("empty", ())], 0.5, 0)
     with pytest.raises(UserError, match=r"^empty: 0 frames; expected at least 5"):
         Clips([FrameFolder("empty", ())], (8, 8), past=4)

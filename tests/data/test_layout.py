@@ -74,5 +74,5 @@ def test_missing_parts(wells, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="fits no known layout"):
         detect_layout(tmp_path / "empty")
-    with pytest.raises(UserError, match="layout: 'imagenet'"):
+    with pytest.raises(UserError, match=r"layout: expected auto, .* or video, got 'imagenet'"):
         read_layout(wells, "imagenet")

@@ -328,9 +328,7 @@ def test_detection_by_folders(tmp_path: Path) -> None:
     for name in ("auto", "video"):
         with pytest.raises(UserError, match="film: videos; expected a folder of photographs"):
             read_layout(tmp_path / "film", name)
-    with pytest.raises(
-        UserError, match="layout: expected auto, wells, mvtec, two_folders, textile, generic.*, got 'coco'"
-    ):
+    with pytest.raises(UserError, match=r"layout: expected auto, wells, mvtec, .*, got 'coco'"):
         read_layout(tmp_path, "coco")
 
 

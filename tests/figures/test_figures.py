@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers import ROOT
 
-from figures import bayes, latent
+from figures import bayes_samples, latent_maps
 from figures.architecture import shapes
 from figures.catalogue import CATALOGUE
 from figures.entry import Caption, Inputs, origin
@@ -102,7 +102,7 @@ def test_missing_results_are_skipped(script, tmp_path, capsys):
     call = ("make_figures", "--results", tmp_path / "none", "--out", tmp_path / "out", "--only", "[ped2, ablation]")
     assert script(*call) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and all(line.startswith("skipped ") and "was expected" in line for line in lines)
+    assert len(lines) == 2 and all(line.startswith("skipped ") and "; expected " in line for line in lines)
     assert not (tmp_path / "out").exists()
 
 
@@ -249,7 +249,7 @@ def latent_record() -> dict:
 
 
 def test_latent_captions():
-    found = latent.captions(latent_record())
+    found = latent_maps.captions(latent_record())
     assert len(found) == 6 and all(isinstance(caption, Caption) for caption in found.values())
     assert "takes 75.0 % of the queries" in found["latent/items"].conclusion
     assert "50.0 % are spills, against 20.0 %" in found["latent/images"].conclusion
@@ -269,9 +269,9 @@ def test_committed_figures(path):
 def test_committed_captions_are_what_the_code_writes(name, tmp_path):
     stored = ROOT / "figures"
     if name == "latent":  # its maps take minutes
-        found = latent.captions(read_json(stored / "latent" / "latent.json"))
+        found = latent_maps.captions(read_json(stored / "latent" / "latent.json"))
     elif name == "bayes":  # its pictures need an extra
-        found = bayes.captions()
+        found = bayes_samples.captions()
     else:
         found = CATALOGUE[name](Inputs(stored), tmp_path).captions
     assert found

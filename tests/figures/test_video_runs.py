@@ -13,6 +13,9 @@ from mnad.run import UserError
 UPDATE = "with test-time update"
 
 
+COSTS = {"primary": "mnad", "parameters": 3, "train_seconds": 1.5}
+
+
 def write_run(folder: Path, auroc: float, variant: str = "pred") -> Path:
     """A finished run of two frames."""
     folder.mkdir()

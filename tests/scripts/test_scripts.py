@@ -48,7 +48,7 @@ def test_same_command_same_metrics(script, tiny_wells, tmp_path):
     metrics = []
     for name in ("a", "b"):
         assert script("train_mnad", "--data", tiny_wells, "--out", tmp_path / name, "--compare=[]", *TINY) == 0
-        metrics.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+        metrics.append(scores(tmp_path / name))
         assert not (tmp_path / name / "conv_ae").exists()
     assert [m["evaluations"]["test"]["scores"] for m in metrics[:1]] == [
         m["evaluations"]["test"]["scores"] for m in metrics[1:]
