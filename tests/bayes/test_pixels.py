@@ -258,7 +258,7 @@ def test_bad_input(avatars):
     with error(r"sample_weight: expected one weight per avatar, shape \(5,\), got \(2,\)"):
         PixelGenerator().fit(avatars, [1, 2])
     for weights in ([0] * 5, [1, 1, 1, 1, -1], [1, 1, 1, 1, np.nan]):
-        with error("sample_weight: finite weights of at least 0"):
+        with error("sample_weight: expected finite weights of at least 0"):
             PixelGenerator().fit(avatars, weights)
     with error("alpha: expected .*, got nan"):
         PixelGenerator(alpha=float("nan")).fit(avatars)

@@ -164,7 +164,7 @@ def test_bad_arguments(generator):
         StyleGenerator().fit({"a": ["x", "x"]}, {"a": [1, 2]})
     with pytest.raises(UserError, match=r"alpha: expected a finite number of at least 0, got -0.1"):
         StyleGenerator(alpha=-0.1).fit(TINY, TINY_COUNT)
-    with pytest.raises(UserError, match=r"'шляпа' is no category, one of .*'прическа'"):
+    with pytest.raises(UserError, match=r"'шляпа' is no category; expected one of .*'прическа'"):
         generator.sample(given={"шляпа": "нет"})
     with pytest.raises(UserError, match=r"'аксесуар': 'монокль' is unknown, one of .*'круглые очки'"):
         generator.sample(given={"аксесуар": "монокль"})

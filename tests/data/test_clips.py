@@ -156,7 +156,7 @@ def test_validation_holds_out_whole_videos(tmp_path: Path) -> None:
         split_videos([FrameFolder("empty", ())], 0.5, 0)
     with pytest.raises(UserError, match=r"^empty: 0 frames; expected at least 5"):
         Clips([FrameFolder("empty", ())], (8, 8), past=4)
-    with pytest.raises(UserError, match="validation_fraction: 0"):
+    with pytest.raises(UserError, match="validation_fraction: expected a number between 0 and 1, got 0"):
         split_videos(videos, 0, seed=0)
 
 
