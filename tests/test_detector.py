@@ -150,3 +150,51 @@ def test_score_names_are_checked(tiny_run):
         config.scores, config.primary = {name: config.scores.popitem()[1]}, name
         with pytest.raises(UserError, match=f"^scores: '{name}' is a word of PyTorch's modules; expected another name"):
             Detector(config)
+
+
+def flip_a_bit(tensors, metadata):
+    raw = tensors["model.memory.items"].view(torch.int32)
+    raw[0, 0] ^= 1
+
+
+def not_a_number(tensors, metadata):
+    tensors["model.memory.items"][0, 0] = float("nan")
+    metadata.pop("sha256")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(flip_a_bit, "have changed since it was written"), (not_a_number, "are not finite")]
+)
+def test_damaged_tensors_are_refused(tiny_run, tmp_path, change, message):
+    metadata = {}
+    from safetensors import safe_open
+
+    with safe_open(tiny_run / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tiny_run / "model.safetensors")
+    change(tensors, metadata)
+    save_file(tensors, tmp_path / "bad.safetensors", metadata)
+    with pytest.raises(UserError, match=message):
+        Detector.load(tmp_path / "bad.safetensors")
+
+
+def test_a_file_without_digest_is_read(tiny_run, tmp_path):
+    path = edit(tiny_run / "model.safetensors", tmp_path / "older.safetensors", lambda tensors, metadata: None)
+    assert Detector.load(path).thresholds == Detector.load(tiny_run).thresholds
+
+
+def test_pixels_and_sizes_that_are_refused(tiny_run):
+    detector = Detector.load(tiny_run)
+    with pytest.raises(UserError, match="expected H x W x 3 uint8"):
+        detector.score([np.zeros((32, 48, 3), dtype=np.float32)])
+    with pytest.raises(UserError, match="expected N x 32 x 48 x 3 uint8"):
+        detector.anomaly_map(np.zeros((1, 16, 24, 3), dtype=np.uint8))
+
+
+def test_predict_on_files_arrays_and_what_cannot_be_read(tiny_run, tiny_wells, tmp_path):
+    detector = Detector.load(str(tiny_run))
+    first = read_layout(tiny_wells).test[0]
+    found = list(detector.predict([str(first), np.zeros((9, 9, 3), dtype=np.uint8), tmp_path / "gone.png", first]))
+    assert [verdict.path for verdict in found] == [str(first), "#1", str(tmp_path / "gone.png"), str(first)]
+    assert found[0].score == found[3].score == pytest.approx(detector.score([first])[0], rel=1e-4)
+    assert "gone.png: cannot be read" in found[2].error and found[2].row()["score"] == found[2].row()["verdict"] == ""
