@@ -80,6 +80,12 @@ def untar(archive: Path, folder: Path) -> None:
         file.extractall(folder, filter="data")
 
 
+def not_unpacked(archive: Path, error: Exception) -> UserError:
+    """What is wrong with ``archive``, in one line."""
+    reason = " ".join(str(error).split())
+    return UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive")
+
+
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack ``archive`` (zip or tar, compressed or not) into ``folder``; returns the folder that holds the dataset.
 
@@ -95,11 +101,10 @@ def unpack(archive: Path, folder: Path) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{folder}: no space left to unpack {archive}; expected a larger disk") from error
-        reason = " ".join(str(error).split())
-        raise UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive") from error
+        raise not_unpacked(archive, error) from error
     # RuntimeError: an encrypted zip
     except (RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}); expected a zip or tar archive") from error
+        raise not_unpacked(archive, error) from error
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
