@@ -195,19 +195,13 @@ def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
         figure.subplots_adjust(0, 0, 1, 1)
         draw_diagram(axes, recon, pred, config.model.items, weights)
         save_figure(figure, folder / "model" / "architecture.png", FORMATS)
-    count, more = (sum(p.numel() for p in one.parameters()) for one in (model, other))
     shows = (
         "MNAD as drawn by the code: encoder (left), memory (below), decoder (right). Every shape is channels × height "
         f"× width of a real forward pass of the default model (width {config.model.width}, {height} × {width} pixels). "
         "Solid arrows: both variants; dashed: the skips of the prediction variant. Boxes 'block, up' are 2 × "
         "(conv-BN-ReLU) and a transposed convolution with BN-ReLU. Two columns wide (6.9 in)."
     )
-    conclusion = (
-        f"The reconstruction variant has {count:,} weights and no skip: all that reaches the decoder has been to the "
-        f"bottleneck of {recon['queries'][1] * recon['queries'][2]} queries, which are joined with what the memory "
-        f"returns, not replaced by it. So the memory can be passed by. The prediction variant ({more:,} weights at the "
-        f"same size) has skips besides. Loss weights: compactness {weights['compactness']}, separateness "
-        f"{weights['separateness']}."
+    source = "Drawn from `mnad.config.TrainConfig`, `mnad/model/mnad.py` and `mnad/model/blocks.py`; no run."
+    return Drawn(
+        {"model/architecture": Caption("Architecture of MNAD", shows, source, inputs.conclusion("model/architecture"))}
     )
-    source = "Drawn from `mnad.config.TrainConfig`, `mnad/model.py` and `mnad/blocks.py`; no run."
-    return Drawn({"model/architecture": Caption("Architecture of MNAD", shows, source, conclusion)})
