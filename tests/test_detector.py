@@ -6,12 +6,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from mnad.evaluation.photographs import evaluate
 from safetensors.torch import load_file, save_file
 
 from mnad.data.images import Images
 from mnad.data.layouts import read_layout
 from mnad.detector import Detector
+from mnad.evaluation.judge import evaluate
 from mnad.model.build import build_model
 from mnad.run import UserError
 

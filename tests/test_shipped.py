@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from mnad.evaluation.photographs import evaluate
+from helpers import ROOT
 
 from mnad.data.drawing import draw_well
 from mnad.data.images import Images, resize
 from mnad.data.layouts import read_layout
 from mnad.detector import Detector
+from mnad.evaluation.judge import evaluate
 
 CHECKPOINT = ROOT / "checkpoints" / "wells.safetensors"
 ARCHIVE = Path(os.environ.get("MNAD_WELLS", ROOT.parent / "shared" / "data" / "casting_wells.tar"))

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from layouts_on_disk import SIZE, mvtec, two_folders
 
 from baselines import registry
-from baselines.compare import CompareConfig, run_comparison
+from baselines.compare import run_comparison
+from baselines.config import CompareConfig
 from baselines.figures import GRID, mean_roc
-from baselines.method import Method
-from baselines.registry import LeftOut
+from baselines.method import LeftOut, Method
 from baselines.summary import Runs
 from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
 from mnad.config import ImageConfig, LayoutOptions, ModelConfig, OptimConfig, ThresholdConfig, mnad_score
@@ -22,7 +23,6 @@ from mnad.data.images import Images
 from mnad.run import UserError
 from mnad.scoring.metrics import judge
 from mnad.scoring.threshold import choose_threshold
-from tests.layouts_on_disk import SIZE, mvtec, two_folders
 
 
 class Brightest(Method):
@@ -235,12 +235,12 @@ def test_masks_give_pixel_metrics_and_categories_an_overview(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": 0}, "seeds: 0; at least 1"),
+        ({"seeds": 0}, "seeds: 0; expected at least 1"),
         ({"model": ModelConfig("mnad", "pred", 2, 10, 8)}, "model.variant: pred; expected recon for photographs"),
         ({"methods": ["mnad", "mnad"]}, "each once, were expected"),
         ({"data": None, "layout": "mvtec"}, "data: none; expected a folder of the layout mvtec"),
-        ({"methods": ["gan"]}, "methods: 'gan'; some of mnad, conv_ae"),
-        ({"layout_options": LayoutOptions(category="all")}, "category: 'all' of .*; a folder of categories"),
+        ({"methods": ["gan"]}, "methods: 'gan'; expected some of mnad, conv_ae"),
+        ({"layout_options": LayoutOptions(category="all")}, "category: 'all' of .*; expected a folder of categories"),
     ],
 )
 def test_refusals_write_nothing(tmp_path: Path, changes: dict, message: str) -> None:

@@ -66,7 +66,7 @@ def test_missing_parts(wells, tmp_path):
     annotation(wells).unlink()
     with pytest.raises(UserError, match=r"test_annotation\.txt: missing"):
         read_wells(wells)
-    with pytest.raises(UserError, match="missing; a folder"):
+    with pytest.raises(UserError, match="missing; expected a folder"):
         read_layout(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="fits no known layout"):

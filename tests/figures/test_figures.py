@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from mnad.evaluation.videos import auc_by_video
+from helpers import ROOT
 
 from figures import bayes, latent
 from figures.architecture import shapes
@@ -20,6 +19,7 @@ from figures.operating import precision_at
 from figures.qualitative import same_everywhere, typical_and_hardest
 from figures.tables import conclude_comparison, worse_error
 from figures.video_curves import conclude
+from mnad.evaluation.judge import auroc_by_video
 from mnad.model.mnad import MNAD
 from mnad.run.files import read_json
 from mnad.scoring.bootstrap import interval
@@ -213,7 +213,7 @@ def test_conclusions_follow_the_numbers():
 
 def test_video_auc_hand_computed():
     # video 01: pairs (0.1, 0.5), (0.1, 0.9), (0.6, 0.9) right, (0.6, 0.5) wrong; video 02 has one label
-    assert auc_by_video(VIDEOS, "score_mnad") == {"01": 0.75, "02": None}
+    assert auroc_by_video(VIDEOS, "score_mnad") == {"01": 0.75, "02": None}
     # all: 0.2 and 0.3 beat 0.1 only: (3 + 2) of 8
     text = conclude(VIDEOS, ["score_mnad", "score_peak"])
     assert (

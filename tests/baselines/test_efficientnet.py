@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from baselines import efficientnet_lite
 from baselines.efficientnet_lite import TAPS, EfficientNetLite0, SameConv2d, load_pretrained, to_tensorflow
-from baselines.registry import LeftOut
+from baselines.method import LeftOut
 from mnad.data.images import resize, to_input
 from mnad.run import UserError
 

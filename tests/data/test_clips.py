@@ -82,7 +82,7 @@ def test_too_short_a_video(tmp_path: Path) -> None:
 
 
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"training/frames: missing; a folder with one folder of frames"):
+    with pytest.raises(UserError, match=r"training/frames: missing; expected a folder with one folder of frames"):
         read_videos(tmp_path)
     (tmp_path / "training" / "frames").mkdir(parents=True)
     with pytest.raises(UserError, match="holds no folder; one folder of frames for each video"):

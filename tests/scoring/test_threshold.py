@@ -40,7 +40,7 @@ def test_without_spills_it_falls_back_and_says_so(rule):
 def test_bad_settings():
     with pytest.raises(UserError, match=r"threshold\.spill_quantile: 1\.5"):
         choose("spill_quantile", spill_quantile=1.5)
-    with pytest.raises(UserError, match=r"threshold\.rule: 'luck'; one of spill_quantile"):
+    with pytest.raises(UserError, match=r"threshold\.rule: 'luck'; expected one of spill_quantile"):
         choose("luck")
     with pytest.raises(UserError, match="no validation normals"):
         choose_threshold(ThresholdConfig(), np.zeros(0), ANOMALOUS)

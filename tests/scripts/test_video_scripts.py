@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from helpers import ROOT
+from official_names import small_official
 from safetensors.torch import save_file
-from test_parity import small_official
 from torch import nn
 from video_data import walk, write_avi, write_dataset
 
@@ -133,7 +133,7 @@ def test_gamma_and_maps(
     assert script("evaluate", *base, "--video.maps=['7:5']") == 2
     assert "VIDEO:FRAME with VIDEO of 01, 02, 03" in error_line(capsys)
     assert script("evaluate", *base, "--video.gamma=0") == 2
-    assert "video.gamma: 0.0; a number above 0" in error_line(capsys)
+    assert "video.gamma: 0.0; expected a number above 0" in error_line(capsys)
     assert script("evaluate", *base, "--video.gamma=1", "--video.update=false") == 2
     assert "video.gamma: given with video.update false" in error_line(capsys)
     assert script("evaluate", *base, "--video.figure=curve.pdf") == 2
@@ -178,7 +178,7 @@ def test_evaluate_a_video_file(
     top = table["frame"][table["score_mnad"].idxmax()]
     assert "AUC" not in printed and f"most anomalous frame: {top} of video street\n" in printed
     assert script("train_mnad", *TINY, "--data", path, "--out=x") == 2
-    assert "is one video; a folder with training/frames/" in error_line(capsys)
+    assert "is one video; expected a folder with training/frames/" in error_line(capsys)
     assert not Path("x").exists()
 
 

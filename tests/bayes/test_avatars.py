@@ -1,12 +1,12 @@
 """The folder of avatars: reading, attributes, regions, drawing."""
 
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import ROOT
 
 from bayes import PixelGenerator, attribute_regions, load_attributes, load_avatars, make_people, render
 from bayes.avatars import enlarge, parse_size, save_image
@@ -14,7 +14,7 @@ from bayes.drawing import OPTIONS
 from mnad.run import UserError
 from styles import styles, styles_count
 
-FOLDER = Path(__file__).parent.parent / "avatars"
+FOLDER = ROOT / "avatars"
 
 
 def write_png(path, image):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mnad.evaluation.videos import evaluate_videos, frame_metrics
 from video_data import SIZE, walk, write_dataset
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig, ScoreConfig, TermConfig, mnad_score
@@ -17,6 +16,7 @@ from mnad.data.clips import Clips
 from mnad.data.videos import read_videos
 from mnad.detector import Detector
 from mnad.evaluation.frames import frame_map, kept_items, regular_score, score_video, video_scores
+from mnad.evaluation.judge import evaluate_videos, frame_metrics
 from mnad.model.health import memory_health
 from mnad.report.plots import plot_curves, runs_of_ones
 from mnad.report.tables import health_line

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
-from mnad.training.augment import mirror
+from helpers import tiny_config
 
 from mnad.config import ThresholdConfig, TrainConfig
 from mnad.data.images import Images, list_images
@@ -20,7 +19,7 @@ from mnad.model.health import memory_health
 from mnad.model.mnad import MNAD, Output
 from mnad.run import UserError
 from mnad.run.cli import parse
-from mnad.training.loop import STATE, loss_terms, total_loss, train
+from mnad.training.loop import STATE, loss_terms, mirror, total_loss, train
 
 
 @pytest.fixture
@@ -151,18 +150,18 @@ def test_memory_health_by_hand():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--optim.epochs=0"], r"optim\.epochs: 0; at least 1"),
-        (["--optim.batch_size=0"], r"optim\.batch_size: 0; at least 1"),
-        (["--optim.threads=-1"], r"optim\.threads: -1; at least 0"),
-        (["--optim.learning_rate=0"], r"optim\.learning_rate: 0\.0; a number above 0"),
-        (["--optim.loss_weights={compactnes: 0.1}"], "'compactnes' is no loss term; some of compactness, separateness"),
+        (["--optim.epochs=0"], r"optim\.epochs: expected at least 1, got 0"),
+        (["--optim.batch_size=0"], r"optim\.batch_size: expected at least 1, got 0"),
+        (["--optim.threads=-1"], r"optim\.threads: expected at least 0, got -1"),
+        (["--optim.learning_rate=0"], r"optim\.learning_rate: expected a number above 0, got 0\.0"),
+        (["--optim.loss_weights={compactnes: 0.1}"], "'compactnes' is no loss term; expected some of compactness, separateness"),
         (["--optim.device=abacus"], r"optim\.device: 'abacus'"),
-        (["--threshold.spill_quantile=3"], r"threshold\.spill_quantile: 3\.0; a number from 0 to 1"),
-        (["--seed=-1"], "seed: -1; 0 or more"),
-        (["--model.name=gan"], r"model\.name: 'gan'; one of mnad"),
+        (["--threshold.spill_quantile=3"], r"threshold\.spill_quantile: expected a number from 0 to 1, got 3\.0"),
+        (["--seed=-1"], "seed: expected 0 or more, got -1"),
+        (["--model.name=gan"], r"model\.name: expected one of mnad, got 'gan'"),
         (["--model.items=0"], r"model\.items: 0"),
-        (["--images.height=30"], r"images\.height: 30; a positive multiple of 8"),
-        (["--primary=luck"], "primary: 'luck'; one of wells, mnad"),
+        (["--images.height=30"], r"images\.height: expected a positive multiple of 8, got 30"),
+        (["--primary=luck"], "primary: expected one of wells, mnad, got 'luck'"),
     ],
 )
 def test_bad_settings_do_not_touch_a_finished_run(words, message, tiny_run, tiny_wells, tmp_path):
@@ -187,7 +186,7 @@ def test_resume_keeps_the_record_of_the_training(tiny_run, tiny_wells, tmp_path)
     (run / "config.json").write_text(json.dumps(stored))
     run_experiment(config)
     changed = replace(config, optim=replace(config.optim, mirror=True))
-    with pytest.raises(UserError, match=r"config\.json: optim\.mirror is False, now True; the same value"):
+    with pytest.raises(UserError, match=r"config\.json: optim\.mirror is False, now True; expected the same value"):
         run_experiment(changed)
 
 

@@ -9,25 +9,32 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import ROOT
+from layouts_on_disk import SIZE, fill, mvtec, picture, spot_mask, textile, two_folders, write
 
-from baselines.compare import CompareConfig
-from mnad.config import LayoutOptions, TrainConfig
-from mnad.data.checks import check_layout
+from baselines.config import CompareConfig
+from mnad.config import ImageConfig, LayoutOptions, TrainConfig
+from mnad.data.dataset import Photographs
 from mnad.data.images import Images, read_image
 from mnad.data.layout import Layout
 from mnad.data.layouts import detect_layout, read_layout
 from mnad.data.masks import read_mask, read_masks
 from mnad.data.mvtec import categories
-from mnad.data.split_file import write_split
+from mnad.data.split_file import split_roles
 from mnad.run import UserError
 from mnad.run.cli import parse
-from tests.layouts_on_disk import SIZE, fill, mvtec, picture, spot_mask, textile, two_folders, write
+from mnad.run.files import write_json
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = ROOT / "configs"
 
 
 def names(paths: list[Path], root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in paths]
+
+
+def check_layout(layout: Layout, allow_mixed: bool = False) -> dict[str, object]:
+    """What reading the whole dataset finds."""
+    return Photographs(layout, ImageConfig(*SIZE), allow_mixed).read()
 
 
 # --- MVTec AD and marble ---
@@ -92,7 +99,7 @@ def test_masks_missing_or_of_another_size(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dot/001_mask.png: mask of 8 x 8 pixels; expected the 24 x 16 of .*"):
         read_masks(layout, SIZE)
     bad.unlink()
-    with pytest.raises(UserError, match=r"dot/001_mask.png: missing, as 1 of 6 masks; one for each test defect"):
+    with pytest.raises(UserError, match=r"dot/001_mask.png: missing, as 1 of 6 masks; expected one for each test defect"):
         read_layout(tmp_path)
 
 
@@ -120,10 +127,10 @@ def test_two_folders_without_known_anomalies_tests_on_all(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"test_fraction": 0.0}, "test_fraction: 0.0; a share below 1"),
-        ({"known_fraction": 1.0}, "known_fraction: 1.0; a share below 1"),
+        ({"test_fraction": 0.0}, "test_fraction: 0.0; expected a share below 1"),
+        ({"known_fraction": 1.0}, "known_fraction: 1.0; expected a share below 1"),
         ({"test_fraction": 0.99}, "give 0 to train on and 20"),
-        ({"abnormal": "sick"}, "sick: missing; a folder of images"),
+        ({"abnormal": "sick"}, "sick: missing; expected a folder of images"),
     ],
 )
 def test_two_folders_refusals(tmp_path: Path, change: dict, message: str) -> None:
@@ -159,7 +166,7 @@ def test_textile_refusals(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test32\.csv: column 'index' \(4 rows\) does not number the 5 images"):
         read_layout(root)
     root = textile(tmp_path)
-    with pytest.raises(UserError, match=r"train32.h5/99: no such image; a number below 16"):
+    with pytest.raises(UserError, match=r"train32.h5/99: no such image; expected a number below 16"):
         read_image(root / "train32.h5/99")
     table = pd.read_csv(root / "test32.csv")
     table.assign(index=[0, 1, 2, 3, 9]).to_csv(root / "test32.csv", index=False)
@@ -169,7 +176,7 @@ def test_textile_refusals(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test32.csv: no whole numbers in column 'indication_value'"):
         read_layout(root)
     (root / "test32.csv").unlink()
-    with pytest.raises(UserError, match=r"test32.csv: missing; a CSV file with the columns index, indication_value"):
+    with pytest.raises(UserError, match=r"test32.csv: missing; expected a CSV file with the columns index, indication_value"):
         read_layout(root)
     (root / "test64.h5").touch()
     with pytest.raises(UserError, match=r"2 files test\*.h5; expected exactly one"):
@@ -184,9 +191,9 @@ def test_hdf5_of_another_content(tmp_path: Path) -> None:
         file["images"] = np.full((1, 4, 4), 7.0)
     for name, message in (
         ("text", "is no readable HDF5 file"),
-        ("shape", r"shape \(3, 4\); N x H x W"),
-        ("range", r"floats from 7.0 to 7.0; \[0, 1\]"),
-        ("none", "missing; an HDF5 file"),
+        ("shape", r"shape \(3, 4\); expected N x H x W"),
+        ("range", r"floats from 7.0 to 7.0; expected \[0, 1\]"),
+        ("none", "missing; expected an HDF5 file"),
     ):
         with pytest.raises(UserError, match=message):
             read_image(tmp_path / f"{name}.h5/0")
@@ -225,9 +232,9 @@ def test_generic_description(tmp_path: Path) -> None:
             r"train: '\*\*.png' is no glob .*; expected one",
             marks=pytest.mark.skipif(sys.version_info >= (3, 13), reason="a glob since Python 3.13"),
         ),
-        ("known: []", "seen: []", "keys train, seen, .*; train, and of known, test_normal"),
-        ("known: []", "known: test/dot/000.png", "dot/000.png is in known and in test_anomalous; one role"),
-        ("{stem}_mask", "{number}", "masks: .*; a path with {folder} and {stem}, or a mapping"),
+        ("known: []", "seen: []", "keys train, seen, .*; expected train, and of known, test_normal"),
+        ("known: []", "known: test/dot/000.png", "dot/000.png is in known and in test_anomalous; expected one role"),
+        ("{stem}_mask", "{number}", "masks: .*; expected a path with {folder} and {stem}, or a mapping"),
         ("{stem}_mask", "{stem}", "masks: .*dot/000.png is missing, as 4 of 4"),
         ("known: []", "known: [", "layout.yaml: .*; expected a YAML description of the layout"),
     ],
@@ -244,7 +251,7 @@ def test_generic_refusals(tmp_path: Path, old: str, new: str, message: str) -> N
 def test_a_stored_split_repeats_itself(tmp_path: Path, make) -> None:
     root = make(tmp_path / "data")
     layout = read_layout(root, options=LayoutOptions(seed=5, known_fraction=0.2))
-    write_split(tmp_path / "split.json", layout, [1, 2])
+    write_json(tmp_path / "split.json", split_roles(layout, [1, 2]))
     again = read_layout(root, options=LayoutOptions(description=tmp_path / "split.json"))
     assert (again.train, again.known, again.masks) == (layout.train, layout.known, layout.masks)
     label = dict(zip(layout.test, layout.labels.tolist(), strict=True))
@@ -311,7 +318,7 @@ def test_detection_by_folders(tmp_path: Path) -> None:
     assert detect_layout(textile(tmp_path / "c")) == "textile"
     fill(tmp_path / "wells/train", 1, 0)
     assert detect_layout(tmp_path / "wells") == "wells"
-    with pytest.raises(UserError, match="fits no known layout; train/ and test/imgs/"):
+    with pytest.raises(UserError, match="fits no known layout; expected train/ and test/imgs/"):
         detect_layout(tmp_path / "wells/train")
     (tmp_path / "film" / "training" / "frames").mkdir(parents=True)
     for name in ("auto", "video"):

@@ -9,8 +9,9 @@ from mnad.config import DetectorConfig, ModelConfig, ScoreConfig, TermConfig, mn
 from mnad.detector import Detector
 from mnad.model.mnad import Output
 from mnad.run import UserError
-from mnad.scoring.scores import Score
-from mnad.scoring.terms import Ellipse, EllipseError, FeatureDistance, Glitter, PeakError, Psnr, WallHue
+from mnad.scoring.scores import Score, build_term
+from mnad.scoring.terms import FeatureDistance, PeakError, Psnr
+from mnad.scoring.wells import Ellipse, EllipseError, Glitter, WallHue
 
 
 def out_of(output, **fields):
@@ -130,20 +131,20 @@ def test_statistics_travel_in_the_state_dict():
 @pytest.mark.parametrize(
     ("term", "message"),
     [
-        (TermConfig("sparkle"), "'sparkle': unknown; one of psnr"),
+        (TermConfig("sparkle"), "'sparkle': unknown; expected one of psnr"),
         (TermConfig("glitter", options={"sigmaa": 2.0}), "glitter: options .*quantile, sigma, ellipse"),
-        (TermConfig("glitter", options={"sigma": 0.0}), r"glitter: sigma 0\.0; a number above 0"),
-        (TermConfig("wall_hue", options={"quantile": 7.0}), r"wall_hue: quantile 7\.0; a number from 0 to 1"),
-        (TermConfig("wall_hue", options={"hue": [1.0, 0.0]}), r"wall_hue: hue \[1\.0, 0\.0\]; one number for each"),
-        (TermConfig("peak_error", options={"window": 0}), "peak_error: window 0; a whole number of pixels"),
-        (TermConfig("peak_error", options={"window": float("inf")}), "peak_error: window inf; a whole number"),
-        (TermConfig("wall_hue", options={"quantile": None}), "wall_hue: quantile None; a number from 0 to 1"),
-        (TermConfig("glitter", options={"quantile": [0.5]}), r"glitter: quantile \[0\.5\]; a number from 0 to 1"),
-        (TermConfig("glitter", options={"sigma": None}), "glitter: sigma None; a number above 0"),
-        (TermConfig("wall_hue", options={"hue": 1.0}), r"wall_hue: hue 1\.0; one number for each"),
-        (TermConfig("glitter", options={"ellipse": {"centre": [0.5]}}), "glitter: ellipse .*; a centre of two numbers"),
+        (TermConfig("glitter", options={"sigma": 0.0}), r"glitter: sigma 0\.0; expected a number above 0"),
+        (TermConfig("wall_hue", options={"quantile": 7.0}), r"wall_hue: quantile 7\.0; expected a number from 0 to 1"),
+        (TermConfig("wall_hue", options={"hue": [1.0, 0.0]}), r"wall_hue: hue \[1\.0, 0\.0\]; expected one number for each"),
+        (TermConfig("peak_error", options={"window": 0}), "peak_error: window 0; expected a whole number of pixels"),
+        (TermConfig("peak_error", options={"window": float("inf")}), "peak_error: window inf; expected a whole number"),
+        (TermConfig("wall_hue", options={"quantile": None}), "wall_hue: quantile None; expected a number from 0 to 1"),
+        (TermConfig("glitter", options={"quantile": [0.5]}), r"glitter: quantile \[0\.5\]; expected a number from 0 to 1"),
+        (TermConfig("glitter", options={"sigma": None}), "glitter: sigma None; expected a number above 0"),
+        (TermConfig("wall_hue", options={"hue": 1.0}), r"wall_hue: hue 1\.0; expected one number for each"),
+        (TermConfig("glitter", options={"ellipse": {"centre": [0.5]}}), "glitter: ellipse .*; expected a centre of two numbers"),
         (TermConfig("glitter", options={"ellipse": {"radii": [0.0, 0.3]}}), "glitter: ellipse .* two radii above 0"),
-        (TermConfig("glitter", options={"ellipse": None}), "glitter: ellipse None; a centre of two numbers"),
+        (TermConfig("glitter", options={"ellipse": None}), "glitter: ellipse None; expected a centre of two numbers"),
     ],
 )
 def test_unknown_terms_and_options(term, message):
@@ -158,8 +159,8 @@ def test_no_terms():
 
 def test_blur_wider_than_the_image_is_refused_before_training():
     wide = ScoreConfig([TermConfig("glitter", options={"sigma": 8.0})])  # reaches 32 pixels
-    with pytest.raises(UserError, match=r"glitter: sigma 8\.0; 4 sigma below the image size 32 x 48"):
-        Detector(DetectorConfig(ModelConfig(width=2, item_dim=4), scores={"wide": wide}, primary="wide"))
+    with pytest.raises(UserError, match=r"glitter: sigma 8\.0; expected 4 sigma below the image size 32 x 48"):
+        Detector(DetectorConfig(model=ModelConfig(width=2, item_dim=4), scores={"wide": wide}, primary="wide"))
 
 
 @pytest.mark.parametrize("smooth", [0, -3])
@@ -170,14 +171,14 @@ def test_smoothing_below_one_frame(smooth):
 
 def test_window_from_a_configuration_file_is_a_float():
     target, out = torch.rand(2, 3, 16, 16), Output(torch.rand(2, 3, 16, 16), torch.zeros(2), ())
-    whole, read = (TermConfig("peak_error", options={"window": window}).build() for window in (5, 5.0))
+    whole, read = (build_term(TermConfig("peak_error", options={"window": window})) for window in (5, 5.0))
     assert torch.equal(read(target, out), whole(target, out))
 
 
 def test_no_quantile_is_the_mean_for_the_ellipse_error():
-    assert TermConfig("ellipse_error", options={"quantile": None}).build().quantile is None
+    assert build_term(TermConfig("ellipse_error", options={"quantile": None})).quantile is None
 
 
 def test_options_reach_the_term():
     term = TermConfig("wall_hue", options={"quantile": 0.5, "ellipse": {"centre": [0.5, 0.5], "radii": [0.4, 0.4]}})
-    assert term.build() == WallHue(0.5, ellipse=Ellipse([0.5, 0.5], [0.4, 0.4]))
+    assert build_term(term) == WallHue(0.5, ellipse=Ellipse([0.5, 0.5], [0.4, 0.4]))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mnad.video_experiment import NO_UPDATE
 
 from figures.video_runs import CollectConfig, collect_runs, first_scores, frame_auc, read_run
+from mnad.evaluation.judge import NO_UPDATE
 from mnad.run import UserError
 
 UPDATE = "with test-time update"

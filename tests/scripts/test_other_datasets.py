@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from tests.conftest import ROOT, TINY
-from tests.layouts_on_disk import SIZE, fill, mvtec, textile, two_folders
+from helpers import ROOT, TINY
+from layouts_on_disk import SIZE, fill, mvtec, textile, two_folders
 
 SMALL = [*TINY, f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "--images.validation_fraction=0.25"]
 

@@ -1,12 +1,11 @@
-"""Our MNAD against values computed by the official code (tests/data/mnad_golden.npz), and its switches."""
+"""Our MNAD against values computed by the official code (tests/golden/mnad_golden.npz), and its switches."""
 
 import functools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from official_names import GOLDEN, PARAMETERS, small_official
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,14 +18,12 @@ from mnad.run import UserError
 from mnad.scoring.scores import Score
 from mnad.scoring.terms import FeatureDistance, Psnr
 
-DATA = Path(__file__).parent / "data"
-PARAMETERS = json.loads((DATA / "mnad_official_parameters.json").read_text())
 VARIANTS = ("recon", "pred")
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    with np.load(DATA / "mnad_golden.npz") as file:
+    with np.load(GOLDEN / "mnad_golden.npz") as file:
         return {name: file[name] for name in file.files}
 
 
@@ -315,14 +312,6 @@ def test_defaults_are_the_official_rule() -> None:
 
 
 # Official checkpoints ---------------------------------------------------------------------------------------------
-
-
-def small_official(variant: str = "recon") -> tuple[dict[str, Tensor], Tensor]:
-    """A narrow model under official names."""
-    model = MNAD(variant, width=2, items=3, item_dim=4)
-    ours = model.state_dict()
-    given = {name: ours[our_name(name)] for name in PARAMETERS[variant] if our_name(name) is not None}
-    return given, model.memory.items.clone()
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])

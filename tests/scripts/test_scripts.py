@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import ROOT, TINY
+from helpers import ROOT, TINY
 
 from mnad.scoring.metrics import wilson
 

@@ -59,7 +59,7 @@ def test_bad_files_are_named(tmp_path, content, message):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(UserError, match=r"gone\.png: cannot be read"):
         read_image(tmp_path / "gone.png")
-    with pytest.raises(UserError, match="missing; a folder"):
+    with pytest.raises(UserError, match="missing; expected a folder"):
         list_images(tmp_path / "gone")
     with pytest.raises(UserError, match="holds no image"):
         list_images(tmp_path)

@@ -117,7 +117,7 @@ def test_collected_queries_are_those_of_the_model(wells: Path) -> None:
 
 def test_untrained_constant_network_is_refused(wells: Path) -> None:
     torch.manual_seed(0)
-    detector = Detector(DetectorConfig(ModelConfig(width=2, item_dim=4)))
+    detector = Detector(DetectorConfig(model=ModelConfig(width=2, item_dim=4)))
     torch.nn.init.zeros_(detector.model.encoder.stage4[-1].weight)
     data = sources.wells(wells, detector.config.images)
     detector.model.eval()
@@ -248,7 +248,7 @@ def test_single_class_has_no_numbers_by_label(wells: Path, tmp_path: Path) -> No
 
 
 def test_prediction_checkpoint_wants_videos(wells: Path) -> None:
-    config = DetectorConfig(ModelConfig(variant="pred"))
+    config = DetectorConfig(model=ModelConfig(variant="pred"))
     with pytest.raises(UserError, match="photographs; expected videos"):
         sources.open_images(wells, config)
 
@@ -277,7 +277,7 @@ def test_clips_are_told_apart_by_video_and_frame(tmp_path: Path) -> None:
         for i in range(6):
             cv2.imwrite(str(folder / f"{i:03d}.jpg"), np.full((32, 48, 3), 20 * i, np.uint8))
     np.save(tmp_path / "frame_labels_x.npy", np.array([[0] * 6 + [0] * 5 + [1]]))
-    config = DetectorConfig(ModelConfig(variant="pred", width=2, item_dim=4))
+    config = DetectorConfig(model=ModelConfig(variant="pred", width=2, item_dim=4))
     data = sources.open_images(tmp_path, config)
     assert data.table["frame"].tolist() == [4, 5] * 3
     assert data.table["video"].tolist() == ["train 01"] * 2 + ["test 01"] * 2 + ["test 02"] * 2

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 from layouts_on_disk import two_folders
 from video_data import write_dataset
 
@@ -100,7 +100,7 @@ def test_bad_input(tmp_path: Path) -> None:
     for name in ("../escaped.txt", "in/../../escaped.txt", "/escaped.txt"):
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
             file.writestr(name, "no image")
-        with pytest.raises(ValueError, match=rf"evil\.zip: {name} lies outside the archive's folder; a path inside"):
+        with pytest.raises(ValueError, match=rf"evil\.zip: {name} lies outside the archive's folder; expected a path inside"):
             fetch(str(tmp_path / "evil.zip"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
     assert not (tmp_path / "escaped.txt").exists()

@@ -5,19 +5,17 @@ import os
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from bayes.examples import save_examples
+from helpers import ROOT
 
 from bayes import PixelGenerator, StyleGenerator, load_avatars, scientific
+from figures.bayes_examples import save_examples
 from figures.bayes_samples import TEXTS
 from styles import styles, styles_count
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
