@@ -29,7 +29,7 @@ from mnad.scoring.threshold import choose_thresholds
 from mnad.training.loop import loss_weights
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
-# What may change between two calls: thresholds are chosen anew from the stored scores whenever the tables are made.
+# What may change between two calls: thresholds are chosen again from the stored scores whenever the tables are made.
 FREE = ("out", "overwrite", "seeds", "methods", "resamples", "threshold")
 
 
@@ -107,7 +107,7 @@ def run_one(
 
 def pending(config: CompareConfig) -> Iterator[tuple[int, str, Path]]:
     """(seed, method, folder) that are to do, all methods of a seed before the next seed: those without a result, or
-    all to start anew."""
+    all of them to start afresh."""
     for seed in range(config.seeds):
         for name in config.methods:
             folder = config.out / name / f"seed-{seed}"

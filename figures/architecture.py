@@ -182,7 +182,7 @@ def draw_diagram(axes: Axes, s: Shapes, pred: Shapes, items: int, weights: dict[
 
 
 def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
-    """The default model of photographs, and what the prediction variant has besides."""
+    """The default model of photographs, and what the prediction variant adds."""
     config = TrainConfig()
     weights = config.optim.loss_weights
     height, width = config.images.size

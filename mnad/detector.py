@@ -94,7 +94,7 @@ class Detector:
         return sum(p.numel() for p in self.model.parameters())
 
     def label(self, score: str) -> str:
-        """``score``, and which terms are left of it where the model has not all."""
+        """``score``, with the terms that are left of it where the model lacks some."""
         return self.scores[score].label(score)
 
     def to(self, device: str) -> "Detector":
@@ -239,7 +239,7 @@ class Detector:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
 
         Raises:
-            UserError: a model that no name of a configuration stands for, or a file that cannot be written.
+            UserError: a model that is not registered under a name, or a file that cannot be written.
         """
         if self.config.model.name not in MODELS:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")

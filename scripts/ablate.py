@@ -1,6 +1,6 @@
 """Regenerate the ablation table: every step from plain MNAD to the shipped score, over seeds.
 
-Finished runs are kept and read again, so an interrupted table goes on where it stopped.
+Finished runs are kept and read again, so an interrupted table resumes where it stopped.
 """
 
 from dataclasses import dataclass, field, replace

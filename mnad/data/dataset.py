@@ -40,7 +40,7 @@ class Dataset(Protocol):
         ...
 
     def read(self) -> dict[str, object]:
-        """Read everything once, so that what is wrong is told before anything is trained; returns the findings."""
+        """Read everything once, so that errors show before training starts; returns the findings."""
         ...
 
     def split_record(self, seed: int) -> dict[str, object]:
@@ -121,7 +121,7 @@ class Photographs:
         return split_roles(self.layout, self.split(seed)[1]) | {"sha256": digests}
 
     def check_unseen(self, checkpoint: Path) -> None:
-        """See :class:`Dataset`; a copy under another name is told by a warning."""
+        """See :class:`Dataset`; a copy under another name raises a warning."""
         seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
 
     def __str__(self) -> str:

@@ -140,5 +140,5 @@ def read_evaluations(folder: Path) -> dict[str, dict]:
     path = folder / "metrics.json"
     found = read_json(path, "a finished run").get("evaluations")
     if not isinstance(found, dict):
-        raise UserError(f"{path}: has no evaluations; expected a run of this revision (--resume judges it anew)")
+        raise UserError(f"{path}: has no evaluations; expected a run of this revision (--resume judges it again)")
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from mnad.run import UserError
 from mnad.run.files import read_config
 
-# Nothing of these touches the trained weights: --resume scores a finished run anew.
+# Nothing of these touches the trained weights: --resume scores a finished run again.
 FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold")
 
 

@@ -74,7 +74,7 @@ class Score(nn.Module):
         self.register_buffer("high", torch.ones(len(kept), dtype=torch.float64))
 
     def label(self, name: str) -> str:
-        """``name``, and which terms are left of the score if the model has not all: ``mnad (psnr)``."""
+        """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
         return f"{name} ({', '.join(self.names)})" if self.dropped else name
 
     def raw(self, target: Tensor, out: Output) -> Tensor:

@@ -52,7 +52,7 @@ def test_known_spills_may_be_missing(wells):
         (lambda text: text.split("\r\n", 1)[1], r"has no line in .*\(1 such files\)"),
         (lambda text: text.replace(" 1\r\n", " 2\r\n", 1), "label 0 or 1 was expected"),
         (lambda text: text + "lonely\r\n", "line 29: 'lonely'; 'name label'"),
-        (lambda text: text + text.split("\r\n", 1)[0] + "\r\n", "stands there twice"),
+        (lambda text: text + text.split("\r\n", 1)[0] + "\r\n", "is listed twice"),
     ],
 )
 def test_bad_annotations(wells, change, message):
