@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from baselines.peak_memory import peak_above_mb, reset_peak
 from baselines.registry import all_methods, build_method
 from mnad.config import DetectorConfig
 from mnad.data.dataset import Photographs, open_dataset
-from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
@@ -61,7 +61,7 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
         arrays: ``labels`` of the test images, and for each score ``test/<score>``, ``validation/<score>`` and, where
             there are known anomalies, ``known/<score>``.
     """
-    roles = {role: {} for role in ("test", "validation", "known")}
+    roles: dict[str, dict] = {role: {} for role in ("test", "validation", "known")}
     for key, values in arrays.items():
         role, _, score = key.partition("/")
         if score:
@@ -72,7 +72,7 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
 
 
 def run_one(
-    name: str, config: CompareConfig, seed: int, folder: Path, sources: Mapping[str, Source], data: Photographs
+    name: str, config: CompareConfig, seed: int, folder: Path, sources: Mapping[str, Any], data: Photographs
 ) -> None:
     """Fit, choose the thresholds, judge; the result goes to ``folder``."""
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that did not finish
@@ -90,7 +90,7 @@ def run_one(
     arrays |= {f"validation/{score}": values for score, values in normal.items()}
     arrays |= {f"known/{score}": values for score, values in anomalous.items()}
     with atomic_path(folder / SCORES) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     write_json(
         folder / RESULT,  # written last: a folder with this file is finished
         {

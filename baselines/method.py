@@ -81,7 +81,7 @@ class Method(ABC):
 
     @property
     def parameters(self) -> int:
-        """How many numbers the fitted method keeps: weights, statistics, stored examples; 0 where a method does not count them."""
+        """How many numbers the fitted method keeps (weights, statistics, stored examples); 0 if not counted."""
         return 0
 
     def with_validation(self, normal: Images, validation: Images | None) -> tuple[Images, Images]:

@@ -14,6 +14,7 @@ from figures.entry import Caption, Drawn, Inputs
 from mnad.config import PAST_FRAMES, TrainConfig
 from mnad.model.build import build_model
 from mnad.model.mnad import MNAD
+from mnad.model.network import Network
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 # The parts whose outputs are labelled, in the order of the data.
@@ -29,7 +30,7 @@ Shapes = dict[str, tuple[int, int, int]]  # part -> channels, height, width
 
 
 @torch.inference_mode()
-def shapes(model: MNAD, height: int, width: int) -> Shapes:
+def shapes(model: Network, height: int, width: int) -> Shapes:
     """Part -> (channels, height, width) of its output, and ``input``, ``queries``, ``joined``, from a forward pass."""
     found: Shapes = {"input": (model.in_channels, height, width)}
     modules = dict(model.named_modules())
@@ -90,7 +91,9 @@ def draw_box(axes: Axes, box: Box, text: str, face: str = "white", fontsize: flo
     return box
 
 
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], line: str = "-", bend: float = 0) -> None:
+def arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], line: str | tuple = "-", bend: float = 0
+) -> None:
     """An arrow from point to point, in inches."""
     axes.add_patch(
         FancyArrowPatch(

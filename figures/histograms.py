@@ -1,6 +1,7 @@
 """Test scores of the stored run by group of wells, with the threshold."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from figures.stored_run import metrics, run_origin, scored_wells
 from mnad.report.plotting import ANOMALOUS, COLUMN, EMPTY, FORMATS, NORMAL, PALETTE, save_figure, style
 
 SCORES = {"wells": "score 'wells' (ours)", "mnad": "score 'mnad' (the paper's)"}
-LOOKS = {  # filled light, open, hatched, solid black: told apart in grey
+LOOKS: dict[str, dict[str, Any]] = {  # filled light, open, hatched, solid black: told apart in grey
     "plain normal": {"color": NORMAL},
     "nuisance": {"histtype": "step", "color": PALETTE[0], "linewidth": 1.2},
     "overflow": {"histtype": "step", "color": ANOMALOUS, "hatch": "////", "linewidth": 1.0},

@@ -67,7 +67,8 @@ def draw_roc_and_pr(inputs: Inputs, folder: Path) -> Drawn:
             recall = np.stack([precision_at(labels, scores, GRID, row) for row in counts])
             draw_curve(left, tpr_at(labels, scores, GRID), roc, look)
             draw_curve(right, precision_at(labels, scores, GRID), recall, look)
-            false_alarms = [1 - rate for rate in reversed(judged["tnr_ci95"])]
+            low, high = judged["tnr_ci95"]
+            false_alarms = 1 - high, 1 - low
             mark_threshold(left, 1 - judged["tnr"], judged["tpr"], {"x": false_alarms, "y": judged["tpr_ci95"]}, look)
             confusion = judged["confusion"]
             hits = confusion["tp"] / max(confusion["tp"] + confusion["fp"], 1)

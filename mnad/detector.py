@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,8 @@ class Detector:
         if model is not None and config.model.name in MODELS:
             self._check_model()
         has_memory = self.model.memory is not None
-        scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
-        self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
+        scores: dict[str, Any] = {name: Score(score, has_memory) for name, score in config.scores.items()}
+        self.scores: Any = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
                 f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
@@ -59,7 +60,7 @@ class Detector:
             )
         blank = torch.zeros(1, 3, *config.images.size)
         for score in self.scores.values():  # options that only an image of this size can refuse
-            for term in score.terms:
+            for term in score.terms:  # type: ignore[union-attr]
                 if not term.needs_memory:
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
@@ -197,7 +198,8 @@ class Detector:
             yield from self._verdicts(part)
 
     def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]]) -> list[Verdict]:
-        found, rows, pixels = [], [], []
+        found: list[Verdict] = []
+        rows, pixels = [], []
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:

@@ -102,7 +102,7 @@ class Photographs:
     def sources(self, seed: int) -> dict[str, Source]:
         """See :class:`Dataset`."""
         held_in, held_out = self.split(seed)
-        found = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
+        found: dict[str, Source] = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
         return found | ({"known": self.known} if self.known is not None else {})
 
     def read(self) -> dict[str, object]:
@@ -116,9 +116,11 @@ class Photographs:
         """See :class:`Dataset`; ``sha256`` says what the training and the threshold have seen, whatever its name."""
         seen = [self.normals, *([self.known] if self.known is not None else [])]
         digests = {
-            relative(s, self.root): d for images in seen for s, d in zip(images.sources, images.digests, strict=True)
+            relative(s, self.root): d  # type: ignore[arg-type]  # files, as they come from a folder
+            for images in seen
+            for s, d in zip(images.sources, images.digests, strict=True)
         }
-        return split_roles(self.layout, self.split(seed)[1]) | {"sha256": digests}
+        return split_roles(self.layout, self.split(seed)[1].tolist()) | {"sha256": digests}
 
     def check_unseen(self, checkpoint: Path) -> None:
         """See :class:`Dataset`; a copy under another name raises a warning."""

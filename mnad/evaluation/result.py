@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ class Evaluation:
         gamma: of the test-time update; None without it.
     """
 
-    scores: dict[str, dict[str, object]]
+    scores: dict[str, dict[str, Any]]
     table: pd.DataFrame
     images_per_second: float
     pixels: dict[str, float] | None = None

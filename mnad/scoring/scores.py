@@ -8,6 +8,8 @@ them or takes the largest.
   where the memory expects metal (empty well), does it glitter (overflow)?
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,7 @@ def build_term(config: TermConfig) -> Term:
     if config.name not in TERMS:
         raise UserError(f"score term {config.name!r}: unknown; expected one of {', '.join(TERMS)}")
     term_class = TERMS[config.name]
-    options = dict(config.options)
+    options: dict[str, Any] = dict(config.options)
     try:
         if isinstance(options.get("ellipse"), dict):
             options["ellipse"] = Ellipse(**options["ellipse"])

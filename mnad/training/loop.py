@@ -42,7 +42,7 @@ def autocast(config: OptimConfig, device: torch.device) -> AbstractContextManage
 
 
 def mirror(x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror each input together with its target left to right, with probability 1/2 (ours; the official code has no augmentation).
+    """Mirror each input together with its target left to right, with probability 1/2 (official: no augmentation).
 
     Args:
         x: B x C x H x W; all frames of a clip turn together.
