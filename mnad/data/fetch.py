@@ -117,7 +117,7 @@ def describe(root: Path, layout: str = "auto", options: LayoutOptions | None = N
     """
     if is_video(root, layout, options):
         videos = read_videos(root)
-        frames = sum(len(video) for video in videos.test)
+        frames = sum(len(video) for video in videos.test)  # type: ignore[misc, arg-type]  # a folder has no films
         return f"{len(videos.train)} training videos, {len(videos.test)} test videos with {frames} frames"
     found = read_layout(root, layout, options=options)
     return (
