@@ -27,7 +27,7 @@ def load_yaml(text: str) -> object:
     """YAML of a configuration file or of a value, with today's words.
 
     Raises:
-        ValueError: aliases that make more of it than any configuration needs, or that lead in a circle.
+        UserError: aliases that make more of it than any configuration needs, or that lead in a circle.
     """
     value = get_loader("yaml")(text)
     left = [value]
@@ -36,7 +36,7 @@ def load_yaml(text: str) -> object:
             return modernise(value)
         node = left.pop()
         left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    raise ValueError(f"more than {MOST_NODES} values; expected a configuration")
+    raise UserError(f"configuration: more than {MOST_NODES} values, counted with its aliases; expected fewer")
 
 
 set_loader("mnad", load_yaml)
