@@ -16,7 +16,7 @@ from layouts_on_disk import two_folders
 from video_data import write_dataset
 
 from mnad.config import LayoutOptions
-from mnad.data.fetch import fetch
+from mnad.data.fetch import fetch, unpack
 
 
 @pytest.fixture(params=["zip", "tar", "gztar"])
@@ -118,3 +118,28 @@ def test_no_member_of_a_zip_is_lost(tmp_path: Path) -> None:
 def test_python_is_new_enough_for_the_data_filter() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11.4"  # ``filter`` of shutil.unpack_archive
+
+
+@pytest.mark.parametrize("cut", [3 * 1536 + 100, 3 * 1536, 2 * 1536 + 700])
+def test_a_tar_that_is_cut_off(tmp_path, cut):
+    """In a header, before one, in the payload: tarfile takes the first two for the end of the archive."""
+    (tmp_path / "payload").write_bytes(b"x" * 1000)
+    with tarfile.open(tmp_path / "whole.tar", "w") as file:
+        for i in range(5):
+            file.add(tmp_path / "payload", f"data/{i}.jpg")  # a header of 512 bytes and 1,024 for each
+    (tmp_path / "cut.tar").write_bytes((tmp_path / "whole.tar").read_bytes()[:cut])
+    with pytest.raises(ValueError, match=r"cut\.tar: (is cut off after 3 members|cannot be unpacked)"):
+        unpack(tmp_path / "cut.tar", tmp_path / "cut")
+    assert len(list(unpack(tmp_path / "whole.tar", tmp_path / "whole").iterdir())) == 5
+
+
+def test_too_much_to_unpack(tmp_path, monkeypatch):
+    monkeypatch.setattr("mnad.data.fetch.MAX_UNPACKED", 999)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(1000))
+    with tarfile.open(tmp_path / "bomb.tgz", "w:gz") as file:
+        (tmp_path / "zeros").write_bytes(bytes(1000))
+        file.add(tmp_path / "zeros", "zeros")
+    for name in ("bomb.zip", "bomb.tgz"):
+        with pytest.raises(ValueError, match="unpacks to 1,000 bytes; expected at most 999"):
+            unpack(tmp_path / name, tmp_path / "out")

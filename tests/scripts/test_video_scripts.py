@@ -256,7 +256,7 @@ def test_prediction_needs_videos(
     assert script("train_mnad", *TINY, "--data", tiny_wells, "--out", tmp_path / "x") == 2
     assert "model.variant: expected recon for photographs, got pred" in error_line()
     assert script("evaluate", "--checkpoint", run_folder, "--data", tiny_wells) == 2
-    assert "model.variant: expected recon for photographs, got pred" in error_line()
+    assert f"{run_folder}: predicts frames of videos; expected a detector of photographs" in error_line()
 
 
 # Official checkpoints ---------------------------------------------------------------------------------------------
