@@ -21,8 +21,8 @@ import yaml
 
 from mnad.config import LayoutOptions
 from mnad.data.hdf5 import is_member
-from mnad.data.images import SUFFIXES
 from mnad.data.layout import Layout
+from mnad.data.paths import SUFFIXES
 from mnad.run import UserError
 
 ROLES = ("train", "known", "test_normal", "test_anomalous")

@@ -13,9 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.data.hdf5 import is_member, member
+from mnad.data.paths import SUFFIXES
 from mnad.run import UserError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 
 def list_images(folder: Path) -> list[Path]:

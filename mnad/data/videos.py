@@ -10,7 +10,6 @@ The layout (that of the official code)::
 Names are in natural order: ``frame2`` comes before ``frame10``.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +18,10 @@ import cv2
 import numpy as np
 
 from mnad.data.images import list_images, read_photo, resize, to_rgb8
+from mnad.data.paths import VIDEO_SUFFIXES, natural_key
 from mnad.run import UserError
 
-VIDEO_SUFFIXES = (".mp4", ".avi")
 LABEL_FOLDERS = ("testing/labels", "testing/test_frame_mask")  # the second is ShanghaiTech's
-
-
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key of a file name that compares runs of digits as numbers."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
-    return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts]
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ def check_replaceable(path: Path, mark: str) -> Path:
     """
     if path.exists():
         try:
-            ours = path.read_text(encoding="utf-8").startswith(mark)
+            with path.open(encoding="utf-8") as file:
+                ours = file.read(len(mark)) == mark
         except (OSError, UnicodeDecodeError):
             ours = False
         if not ours:
