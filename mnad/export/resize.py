@@ -132,9 +132,7 @@ def area(images, height: INT64, width: INT64):
         pixels = op.Cast(op.Gather(images, x_index, axis=2), to=FLOAT.dtype)
         lines = lines + pixels * op.Unsqueeze(x_share, [1])
     y_first, y_last, y_before, y_whole, y_after = overlaps(rows, height)
-    result = op.ConstantOfShape(
-        op.Concat(count, op.Reshape(height, [1]), op.Reshape(width, [1]), three, axis=0)
-    )
+    result = op.ConstantOfShape(op.Concat(count, op.Reshape(height, [1]), op.Reshape(width, [1]), three, axis=0))
     y_taps = (rows + height - 1) / height + 2
     for line in range(y_taps):
         y_index, y_share = tap(line, rows, y_first, y_last, y_before, y_whole, y_after)

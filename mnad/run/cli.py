@@ -2,12 +2,14 @@
 
 A YAML file given with ``--config`` is a short difference from the dataclass defaults; later options win.
 A switch needs no value: ``--overwrite`` alone means ``--overwrite true``.
+A field with ``field(metadata=POSITIONAL)``, a list of words, takes the words that belong to no option.
 Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -19,6 +21,8 @@ from mnad.config.old_keys import modern_argument, modernise
 from mnad.run import UserError
 
 Config = TypeVar("Config")
+POSITIONAL = {"positional": True}  # metadata of the one field that takes words without an option
+VALUES = ("true", "false")
 
 
 def load_yaml(text: str) -> object:
@@ -43,11 +47,19 @@ def build_parser(config_class: type, description: str | None = None) -> Argument
         parser_mode="mnad",
     )
     parser.add_argument("--config", action="config", help="YAML file of differences from the defaults")
-    parser.add_class_arguments(config_class, fail_untyped=False)
+    words = positional(config_class)
+    parser.add_class_arguments(config_class, fail_untyped=False, skip=set(words))
+    for name in words:
+        parser.add_argument(name, nargs="*", type=str, metavar=name.upper())
     inherited = {arg.arg_name: arg.description for base in config_class.__mro__ for arg in documented(base)}
     for action in parser._actions:
         action.help = action.help or inherited.get(action.dest)
     return parser
+
+
+def positional(config_class: type) -> list[str]:
+    """Name of the field that takes the words without an option; empty if there is none."""
+    return [field.name for field in fields(config_class) if field.metadata.get("positional")]
 
 
 def documented(config_class: type) -> list[DocstringParam]:
@@ -55,11 +67,15 @@ def documented(config_class: type) -> list[DocstringParam]:
     return docstring_parser.parse(config_class.__doc__ or "").params
 
 
-def give_switches_values(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone."""
+def give_switches_values(parser: ArgumentParser, argv: Sequence[str], words: bool = False) -> list[str]:
+    """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone.
+
+    Args:
+        words: whether there are positional words; then only true and false after a switch are its value.
+    """
     switches = {f"--{key}" for key, value in parser.get_defaults().items() if isinstance(value, bool)}
     return [
-        f"{word}=true" if word in switches and after.startswith("-") else word
+        f"{word}=true" if word in switches and (after.startswith("-") or (words and after not in VALUES)) else word
         for word, after in zip_longest(argv, argv[1:], fillvalue="-")
     ]
 
@@ -73,7 +89,7 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     parser = build_parser(config_class, description)
     words = [modern_argument(word) for word in (sys.argv[1:] if argv is None else argv)]
     try:
-        namespace = parser.parse_args(give_switches_values(parser, words))
+        namespace = parser.parse_args(give_switches_values(parser, words, bool(positional(config_class))))
     except ArgumentError as error:
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
@@ -81,9 +97,14 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
 
 
 def run(main: Callable[[Config], object], config_class: type[Config], description: str | None = None) -> None:
-    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2."""
+    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
+
+    A number that ``main`` returns is the exit code.
+    """
     try:
-        main(parse(config_class, description=description))
+        status = main(parse(config_class, description=description))
+        if isinstance(status, int) and status:
+            sys.exit(status)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
