@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnad.config import DetectorConfig
+from mnad.config import DetectorConfig, past_frames
 from mnad.config.old_keys import modernise
 from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import to_input
@@ -84,6 +84,16 @@ class Detector:
     def primary(self) -> str:
         """Name of the score that gives the verdict."""
         return self.config.primary
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images that the model sees."""
+        return self.config.images.size
+
+    @property
+    def past(self) -> int:
+        """Frames before the one that is judged: 4 for prediction, 0 for photographs."""
+        return past_frames(self.config.model.variant)
 
     @property
     def device(self) -> torch.device:

@@ -1,16 +1,15 @@
 """A detector as one module: uint8 images of the configured size in; score, verdict, terms and map out."""
 
 import copy
+import itertools
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mnad.config import past_frames
 from mnad.data.clips import clip_input
 from mnad.data.images import normalised
 from mnad.detector import Detector
 
-OUTPUTS = ("score", "anomalous", "terms", "map")
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
@@ -21,7 +20,7 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
         if not isinstance(block, nn.Sequential):
             continue
         names = list(block._modules)
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in itertools.pairwise(names):
             convolution, norm = block[int(first)], block[int(second)]
             if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
                 transposed = isinstance(convolution, nn.ConvTranspose2d)
@@ -46,10 +45,11 @@ class DetectorGraph(nn.Module):
         self.model = fold_batch_norms(detector.model).cpu()
         self.score = copy.deepcopy(detector.scores[detector.primary]).cpu()
         self.threshold = detector.thresholds[detector.primary].value
-        self.past = past_frames(detector.config.model.variant)
+        self.past = detector.past
+        self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Outputs as in ``OUTPUTS``: N float64, N bool, N x T raw terms float64, N x H x W float32 (squared error,
+        """What :data:`mnad.runtime.model.OUTPUTS` names: N float64, N bool, N x T raw terms float64, N x H x W float32 (squared error,
         mean over channels, on [0, 1] images).
 
         Args:

@@ -13,7 +13,6 @@ from typing import Protocol, TypeVar
 import cv2
 import numpy as np
 
-from mnad.config import DetectorConfig, past_frames
 from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
@@ -30,7 +29,8 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 class Judge(Protocol):
     """What gives the verdicts: a detector (:class:`mnad.detector.Detector`) or its export (:mod:`mnad.runtime`)."""
 
-    config: DetectorConfig
+    size: tuple[int, int]  # (height, width) of what the model sees
+    past: int  # frames before the one that is judged
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds."""
@@ -181,7 +181,7 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
     """
     detector.check_calibrated()
     wanted = wanted or Wanted()
-    size, clips = detector.config.images.size, Clips(past_frames(detector.config.model.variant))
+    size, clips = detector.size, Clips(detector.past)
 
     def cut(shot: Shot) -> tuple[Shot, list[Cut], np.ndarray | None]:
         return shot, *cut_shot(shot, size, wanted)
