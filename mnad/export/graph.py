@@ -11,7 +11,6 @@ from mnad.data.images import normalised
 from mnad.detector import Detector
 
 
-
 def fold_batch_norms(model: nn.Module) -> nn.Module:
     """A copy of ``model`` whose (transposed) convolutions hold the batch normalisation that follows them in a
     ``Sequential``; the same function in eval mode, with fewer steps."""
@@ -49,8 +48,8 @@ class DetectorGraph(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What :data:`mnad.runtime.model.OUTPUTS` names: N float64, N bool, N x T raw terms float64, N x H x W float32 (squared error,
-        mean over channels, on [0, 1] images).
+        """What :data:`mnad.runtime.model.OUTPUTS` names: N float64, N bool, N x T float64 (raw terms), N x H x W
+        float32 (squared error, mean over channels, on [0, 1] images).
 
         Args:
             images: N x H x W x 3 uint8; N x 5 x H x W x 3 for the prediction variant, whose last frame is judged.

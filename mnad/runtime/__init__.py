@@ -1,6 +1,6 @@
-"""Verdicts of an exported detector (``scripts/export.py``) without torch: ``python -m mnad.runtime MODEL.onnx PATH...``.
+"""Verdicts of an exported detector without torch: ``python -m mnad.runtime MODEL.onnx PATH...``.
 
-Needs onnxruntime (or openvino), opencv and numpy.
+The file is one of ``scripts/export.py``. Needs onnxruntime (or openvino), opencv and numpy.
 """
 
 from mnad.runtime.model import Model

@@ -29,6 +29,11 @@ def missing(path: Path, package: str, extra: str) -> UserError:
     return UserError(f"{path}: {package} is not installed; expected it (pip install 'mnad-wells[{extra}]')")
 
 
+def unreadable(path: Path, error: Exception) -> UserError:
+    """The error of a file that a backend cannot read."""
+    return UserError(f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py")
+
+
 def open_onnxruntime(path: Path, threads: int) -> tuple[Run, Mapping[str, str]]:
     """The model for ONNX Runtime on the CPU, and its metadata.
 
@@ -45,7 +50,9 @@ def open_onnxruntime(path: Path, threads: int) -> tuple[Run, Mapping[str, str]]:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own errors have no common base
-        raise UserError(f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py") from error
+        raise UserError(
+            f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py"
+        ) from error
     outputs = [output.name for output in session.get_outputs()]
     metadata = session.get_modelmeta().custom_metadata_map
     return lambda images: session.run([name for name in OUTPUTS if name in outputs], {INPUT: images}), metadata
@@ -75,7 +82,9 @@ def open_openvino(path: Path, threads: int, precision: Precision) -> tuple[Run, 
         metadata = {name: str(value) for name, value in openvino_metadata(model).items()}
         request = core.compile_model(model, "CPU", settings).create_infer_request()
     except RuntimeError as error:
-        raise UserError(f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py") from error
+        raise UserError(
+            f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py"
+        ) from error
 
     def run(images: np.ndarray) -> list[np.ndarray]:
         found = request.infer({INPUT: images})
@@ -102,7 +111,7 @@ class Model:
         threads: of one image; the small networks of the wells are fastest with one.
 
     Attributes:
-        metadata: the texts of the file: ``format``, ``name``, ``config``, ``terms``, ``threshold``, ``record`` and more.
+        metadata: the texts of the file: ``format``, ``name``, ``config``, ``terms``, ``record`` and more.
         size: (height, width) of what the network sees.
         past: frames before the one that is judged: 4 for prediction, 0 for photographs.
         terms: names of the terms of the score.
