@@ -27,8 +27,8 @@ class Options(Protocol):
 def export(config: Options) -> list[Proof]:
     """Write ``config.out``; returns the proofs: ONNX Runtime, then OpenVINO in float32 and in bfloat16 if asked for.
 
-    ONNX Runtime resizes inside the graph, which is OpenCV's result to the last bit. OpenVINO may add in another order and
-    so be one grey level off where a mean lies halfway, so that it is given resized images, as the runtime gives them.
+    ONNX Runtime resizes inside the graph, which is OpenCV's result to the last bit. OpenVINO may add in another order,
+    and be one grey level off where a mean lies halfway, so that it is given resized images, as the runtime does.
     bfloat16 changes scores; its verdicts are told, and are no reason to write nothing.
 
     Raises:
