@@ -98,7 +98,7 @@ def scores_of(verdicts: Sequence[Verdict]) -> np.ndarray:
 def rechosen(detector: Detector, known: Sequence[Verdict], normal: Sequence[Verdict], config: Options) -> None:
     """Give ``detector`` the new threshold of its primary score, and the new statistics if they are asked for.
 
-    The other scores are dropped from the verdict's checkpoint only in their thresholds: they keep the old ones.
+    The other scores give no verdict and keep what they have.
     """
     primary = detector.scores[detector.primary]
     if config.statistics:
@@ -118,18 +118,13 @@ def told(judged: Sequence[Judged]) -> list[str]:
     for role, word in (("known", "known anomalies found"), ("normal", "normals called anomalous")):
         part = [one for one in judged if one.role == role and not one.before.error]
         if part:
-            before, after = (
-                sum(v.anomalous for v in vs) for vs in zip(*((o.before, o.after) for o in part), strict=True)
-            )
+            before, after = sum(one.before.anomalous for one in part), sum(one.after.anomalous for one in part)
             lines.append(f"{word}: {before} of {len(part)} before, {after} now")
     changed = [one for one in judged if one.changed]
     lines.append(f"{len(changed)} of {len(judged)} images change sides")
     for one in changed[:SHOWN]:
-        path = one.before.row()["path"]
-        lines.append(
-            f"  {one.role:<6} {one.before.verdict} {one.before.score:.4g} -> {one.after.verdict} {one.after.score:.4g}  "
-            f"{path}"
-        )
+        sides = " -> ".join(f"{verdict.verdict} {verdict.score:.4g}" for verdict in (one.before, one.after))
+        lines.append(f"  {one.role:<6} {sides}  {one.before.row()['path']}")
     if len(changed) > SHOWN:
         lines.append(f"  ... and {len(changed) - SHOWN} more")
     return lines
