@@ -40,18 +40,20 @@ class Pending:
     Args:
         settle: seconds that a file must stay as it is.
         patience: the same for one that lacks its end.
+        most: files that are ready at once.
     """
 
     settle: float
     patience: float = PATIENCE
+    most: int = BATCH
     files: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
 
     def add(self, path: Path) -> None:
         """Look after one file."""
         self.files.setdefault(path, ((-1, -1), 0.0))
 
-    def ready(self, now: float, most: int = BATCH) -> list[Path]:
-        """Files that are complete, at most ``most``; those that have gone are forgotten."""
+    def ready(self, now: float) -> list[Path]:
+        """Files that are complete, at most :attr:`most`; those that have gone are forgotten."""
         found = []
         for path, (before, since) in list(self.files.items()):
             try:
@@ -65,7 +67,7 @@ class Pending:
                 del self.files[path]
             except OSError:  # no permission, for one: the row says so
                 found.append(path)
-            if len(found) == most:
+            if len(found) == self.most:
                 break
         return found
 
@@ -167,11 +169,12 @@ class Watcher:
 
     def run(self) -> None:
         """Until :attr:`stop` is set: score what is there, then what appears."""
-        changes = changed_files(self.folder, self.stop)
-        for line in self.scan().lines():
-            say(line)
-        scanned = time.monotonic()
-        for paths in changes:
+        scanned = None
+        for paths in changed_files(self.folder, self.stop):
+            if scanned is None:  # after the watch has begun, so that no image comes between the two
+                for line in self.scan().lines():
+                    say(line)
+                scanned = time.monotonic()
             for path in paths:
                 self.consider(path)
             if time.monotonic() - scanned > RESCAN:
