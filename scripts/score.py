@@ -2,6 +2,7 @@
 
 PATH: files, folders (with all below them), patterns, films, device numbers, addresses of streams, or - for a list on
 standard input. Exit status 0: nothing is anomalous, 1: something is, 2: nothing could be scored.
+--watch DIR --journal FILE scores what appears in a folder instead.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,30 @@ from mnad.run.cli import POSITIONAL, run
 
 
 @dataclass
-class ScoreConfig:
+class WatchOptions:
+    """How a folder is watched.
+
+    Args:
+        watch: folder whose images are scored as they appear, and those that the journal lacks, until Ctrl-C.
+        journal: file for a row of each watched image, once (.csv or .sqlite).
+        settle: seconds that a file must stay as it is before it is read.
+        command: program to run for each anomaly, with path and score as last arguments and in MNAD_PATH, MNAD_SCORE.
+        webhook: address to post each anomaly to, as JSON.
+        mqtt: HOST[:PORT]/TOPIC to publish each anomaly to.
+        metrics: port of 127.0.0.1 for Prometheus.
+    """
+
+    watch: Path | None = None
+    journal: Path | None = None
+    settle: float = 0.5
+    command: str | None = None
+    webhook: str | None = None
+    mqtt: str | None = None
+    metrics: int | None = None
+
+
+@dataclass
+class ScoreConfig(WatchOptions):
     """What to score, and what to write.
 
     Args:
@@ -46,7 +70,8 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for options that are out of range or contradict each other."""
-        if not self.paths:
+        self.check_watch()
+        if not self.paths and self.watch is None:
             raise UserError("PATH: none given; expected files, folders, patterns or -")
         if self.overlay and not self.boxes:
             raise UserError("overlay: given without boxes; expected --boxes FILE.csv with it")
@@ -56,12 +81,29 @@ class ScoreConfig:
         if self.report and self.report.suffix != ".html":
             raise UserError(f"report: expected a file ending in .html, got {self.report}")
 
+    def check_watch(self) -> None:
+        """Raises ``UserError`` for options that do not go with watching, or only with it."""
+        if (self.watch is None) != (self.journal is None):
+            raise UserError("watch, journal: one without the other; expected both")
+        for key in ("paths", "csv", "json", "maps", "report", "overlay"):
+            if self.watch and getattr(self, key):
+                raise UserError(f"{key}: given with watch; expected --journal alone")
+        for key in ("command", "webhook", "mqtt", "metrics"):
+            if not self.watch and getattr(self, key) is not None:
+                raise UserError(f"{key}: given without watch; expected --watch DIR with it")
+        if not self.settle >= 0:
+            raise UserError(f"settle: expected 0 or more seconds, got {self.settle}")
+
 
 def main(config: ScoreConfig) -> int:
     """Load, score, print, save; returns the exit status."""
+    baselines.register()
+    if config.watch:
+        from mnad.line.watch_command import watch_folder
+
+        return watch_folder(config)
     from mnad.line.command import score_and_save
 
-    baselines.register()
     return score_and_save(config)
 
 

@@ -116,7 +116,7 @@ def histogram_chart(summary: Summary, threshold: float) -> dict[str, object] | N
 
 
 def time_charts(summary: Summary, threshold: float) -> list[dict[str, object]]:
-    """Points of each camera in a unit square, y downwards; all cameras on one scale."""
+    """Points of each camera in a unit square, y downwards; all cameras on the same two scales."""
     points = [p for p in summary.time.normal + summary.time.anomalous if math.isfinite(p.verdict.score)]
     if not points:
         return []
@@ -125,10 +125,11 @@ def time_charts(summary: Summary, threshold: float) -> list[dict[str, object]]:
     high = max(float(np.quantile(values, 0.995)), threshold)
     low, high = low - 0.06 * ((high - low) or 1), high + 0.06 * ((high - low) or 1)
     charts = []
+    times = [datetime.datetime.fromisoformat(p.time) for p in points]
+    first, last = min(times), max(times)
+    span = (last - first).total_seconds() or 1
     for camera in sorted({p.camera for p in points}):
-        own = [(datetime.datetime.fromisoformat(p.time), p) for p in points if p.camera == camera]
-        first, last = min(t for t, _ in own), max(t for t, _ in own)
-        span = (last - first).total_seconds() or 1
+        own = [(t, p) for t, p in zip(times, points, strict=True) if p.camera == camera]
         drawn = [
             {
                 "x": (t - first).total_seconds() / span,

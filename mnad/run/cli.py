@@ -23,6 +23,7 @@ from mnad.run import UserError
 Config = TypeVar("Config")
 POSITIONAL = {"positional": True}  # metadata of the one field that takes words without an option
 VALUES = ("true", "false")
+WITHOUT_VALUE = ("--help", "--print_config")
 
 
 def load_yaml(text: str) -> object:
@@ -80,6 +81,23 @@ def give_switches_values(parser: ArgumentParser, argv: Sequence[str], words: boo
     ]
 
 
+def words_last(argv: Sequence[str]) -> list[str]:
+    """``argv`` with the words that belong to no option after a ``--``; argparse takes them from one place only."""
+    options, words, rest = [], [], list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            words += rest
+            break
+        if word == "-" or not word.startswith("-"):
+            words.append(word)
+            continue
+        options.append(word)
+        if word.startswith("--") and "=" not in word and word not in WITHOUT_VALUE and rest:
+            options.append(rest.pop(0))
+    return [*options, "--", *words] if words else options
+
+
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
     """Fill ``config_class`` from ``argv``.
 
@@ -88,8 +106,10 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     """
     parser = build_parser(config_class, description)
     words = [modern_argument(word) for word in (sys.argv[1:] if argv is None else argv)]
+    takes_words = bool(positional(config_class))
+    words = give_switches_values(parser, words, takes_words)
     try:
-        namespace = parser.parse_args(give_switches_values(parser, words, bool(positional(config_class))))
+        namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
