@@ -7,7 +7,7 @@ import numpy as np
 
 from mnad.config import past_frames
 from mnad.data.dataset import Photographs, Videos
-from mnad.data.images import read_photo, resize
+from mnad.data.reading import read_photo, resize
 from mnad.data.videos import FrameFolder
 from mnad.detector import Detector
 from mnad.evaluation.result import Evaluation
