@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from mnad.data.images import list_images
+from mnad.data.reading import list_images
 from mnad.detector import Detector
 
 

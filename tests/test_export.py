@@ -173,6 +173,18 @@ def test_openvino_gives_the_same_verdicts(exported: Path):
     prove(Detector.load("wells"), model, drawn_clips((32, 48), 0, 40, 3), inside=False).check(exported)
 
 
+def test_bfloat16_is_near_at_every_shape(exported: Path):
+    openvino = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    exact, near = Model(exported), Model(exported, "openvino", "bfloat16")
+    images = np.stack([resize(well, (32, 48)) for well in wells(20)])
+    for count in (1, 3, 20):  # the first call of every shape used to be wrong
+        difference = near.run(images[:count])["terms"] - exact.run(images[:count])["terms"]
+        assert np.abs(difference / [0.022, 1.2]).max() < 0.5  # in units of the score
+        assert np.abs(difference).max() > 0  # bfloat16 it was
+
+
 def test_a_proof_compares_verdicts_and_scores():
     proof = Proof()
     proof.add("a", 1.0, 1.00005, False, 2.0)

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
-from mnad.data.images import read_image, resize
+from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
 from mnad.line.scoring import Wanted, ahead, file_name, score
 from mnad.line.sources import shots
