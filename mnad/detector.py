@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnad.config import DetectorConfig
-from mnad.data.clips import as_source, check_frames
+from mnad.config import DetectorConfig, past_frames
+from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import to_input
 from mnad.data.reading import read_photo, resize
 from mnad.data.source import Source, batches
@@ -84,6 +84,16 @@ class Detector:
     def primary(self) -> str:
         """Name of the score that gives the verdict."""
         return self.config.primary
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images that the model sees."""
+        return self.config.images.size
+
+    @property
+    def past(self) -> int:
+        """Frames before the one that is judged: 4 for prediction, 0 for photographs."""
+        return past_frames(self.config.model.variant)
 
     @property
     def device(self) -> torch.device:
@@ -209,14 +219,43 @@ class Detector:
                 found.append(Verdict(name))
             except UserError as error:
                 found.append(Verdict(name, error=str(error)))
-        if not pixels:
-            return found
-        raw = self.raw_terms(np.stack(pixels))
-        scores, names = self.combine(raw)[self.primary], self.scores[self.primary].names
-        threshold = self.thresholds[self.primary].value
-        for row, score, terms in zip(rows, scores.tolist(), raw[self.primary].tolist(), strict=True):
-            found[row] = Verdict(found[row].path, score, threshold, dict(zip(names, terms, strict=True)))
+        if pixels:
+            judged = self.judge([found[row].path for row in rows], np.stack(pixels)[:, None])
+            for row, verdict in zip(rows, judged, strict=True):
+                found[row] = verdict
         return found
+
+    def judge(self, names: Sequence[str], frames: np.ndarray) -> list[Verdict]:
+        """The verdict on each of ``frames``, under its name; the test changes no memory item.
+
+        Args:
+            frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
+                whose verdict is on the last frame.
+
+        Raises:
+            UserError: the detector is not calibrated.
+        """
+        self.check_calibrated()
+        raw = self.raw_terms(Windows(frames))
+        scores, terms = self.combine(raw)[self.primary].tolist(), self.scores[self.primary].names
+        threshold = self.thresholds[self.primary].value
+        return [
+            Verdict(name, score, threshold, dict(zip(terms, values, strict=True)))
+            for name, score, values in zip(names, scores, raw[self.primary].tolist(), strict=True)
+        ]
+
+    @torch.inference_mode()
+    def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the model makes of ``frames`` (see :meth:`judge`), and how far that is from the last frame.
+
+        Returns:
+            N x H x W x 3 uint8 RGB, and the anomaly map of :meth:`anomaly_map`, N x H x W float32.
+        """
+        self.model.eval()
+        x, target = Windows(frames).inputs(np.arange(len(frames)))
+        output = self.model(x.to(self.device)).output.cpu()
+        pictures = ((output + 1) * 127.5).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+        return pictures, ((output - target) / 2).square().mean(dim=1).numpy()
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:

@@ -13,6 +13,7 @@ from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.result import Evaluation
+from mnad.line.run_report import write_run_report
 from mnad.model.build import choose_device
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.tables import health_line, results_table
@@ -135,7 +136,9 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
+    report = write_run_report(folder, detector, data, evaluations)
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
+    print(f"{config.model.name}: report {report}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
             print(f"doubt: {doubt}")

@@ -33,6 +33,25 @@ def check_length(count: int, past: int, name: object) -> None:
         raise UserError(f"{name}: {count} frames; expected at least {past + 1} ({past} past frames and the target)")
 
 
+class Windows:
+    """Clips that are in memory already; a :class:`mnad.data.source.Source`.
+
+    Args:
+        frames: N x (P + 1) x H x W x 3 uint8, oldest frame first; P = 0 for photographs.
+    """
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def inputs(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """See :class:`Clips`."""
+        frames = self.frames[indices]
+        return clip_input(to_input(frames.reshape(-1, *frames.shape[2:])).unflatten(0, frames.shape[:2]))
+
+
 class Clips:
     """All clips of some videos; a :class:`mnad.data.source.Source`.
 

@@ -13,9 +13,14 @@ from mnad.data.reading import read_photo, resize
 from mnad.run import UserError
 
 
-def to_input(images: np.ndarray) -> Tensor:
+def normalised(images: Tensor) -> Tensor:
     """N x H x W x 3 uint8 -> N x 3 x H x W float32 in [-1, 1], the model's input."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_input(images: np.ndarray) -> Tensor:
+    """:func:`normalised` of an array."""
+    return normalised(torch.from_numpy(images))
 
 
 class Images(Sequence):

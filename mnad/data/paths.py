@@ -92,7 +92,11 @@ def expand(word: str, endings: tuple[str, ...] = SUFFIXES, passed: PassedOver | 
     if path.is_dir():
         yield from _walk(path, endings, passed)
     elif not os.path.lexists(word) and glob.has_magic(word):
-        matches = sorted((Path(match) for match in glob.iglob(word, recursive=True)), key=lambda p: (p.parent, p.name))
+        # ** follows links to folders, perhaps in a circle: the shortest name of each file counts
+        shortest: dict[str, Path] = {}
+        for match in sorted(glob.iglob(word, recursive=True), key=len):
+            shortest.setdefault(os.path.realpath(match), Path(match))
+        matches = sorted(shortest.values(), key=lambda p: (p.parent, natural_key(p)))
         if not matches:
             yield path  # whoever opens it says that it is missing
         for match in matches:

@@ -6,6 +6,7 @@ Quantiles instead of means are what makes them ignore clamps, hands and bars, wh
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
@@ -29,10 +30,10 @@ class Ellipse:
     centre: tuple[float, float] = (0.52, 0.50)  # y, x
     radii: tuple[float, float] = (0.336, 0.352)  # y, x
 
-    def mask(self, height: int, width: int) -> Tensor:
-        """H x W, True inside (pixel centres)."""
-        y = ((torch.arange(height) + 0.5) / height - self.centre[0]) / self.radii[0]
-        x = ((torch.arange(width) + 0.5) / width - self.centre[1]) / self.radii[1]
+    def mask(self, height: int, width: int) -> np.ndarray:
+        """H x W bool, True inside (pixel centres)."""
+        y = ((np.arange(height, dtype=np.float32) + 0.5) / height - self.centre[0]) / self.radii[0]
+        x = ((np.arange(width, dtype=np.float32) + 0.5) / width - self.centre[1]) / self.radii[1]
         return y[:, None] ** 2 + x[None, :] ** 2 < 1
 
     def inside(self, values: Tensor) -> Tensor:
@@ -41,10 +42,10 @@ class Ellipse:
         Raises:
             UserError: there is none.
         """
-        inside = values[:, self.mask(*values.shape[1:]).to(values.device)]
-        if inside.shape[1] == 0:
+        places = np.flatnonzero(self.mask(*values.shape[1:]))  # numbers, not a mask, so that an export can hold them
+        if len(places) == 0:
             raise UserError(f"ellipse {self}: no pixel inside; expected radii above 0 and a centre in [0, 1]")
-        return inside
+        return values.flatten(1)[:, torch.from_numpy(places).to(values.device)]
 
     def quantile(self, values: Tensor, q: float) -> Tensor:
         """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from
