@@ -129,6 +129,8 @@ class Teller:
         wait, failing = self.first_wait, False
         while not self.closing.is_set():
             self.wake.clear()
+            if self.closing.is_set():  # close() may have come just before
+                break
             failure = self._round()
             if failure is not None:
                 if not failing:
