@@ -109,9 +109,9 @@ for moment in range(21):
         os.kill(child, signal.SIGKILL)
     else:
         end = time.monotonic() + 60
-        while time.monotonic() < end and (size() != before or time.monotonic() < end - 57):
+        while time.monotonic() < end and (size() != before or time.monotonic() < end - 58):
             before = size()
-            time.sleep(1)
+            time.sleep(0.5)
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 print(copied)

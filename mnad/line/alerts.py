@@ -11,10 +11,10 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 from mnad.line.journal import Journal, Row
@@ -106,6 +106,7 @@ class Teller:
         self.target = f"{kind} {hashlib.sha256(where.encode()).hexdigest()[:16]}"
         self.journal, self.kind, self.send, self.first_wait = journal, kind, send, first_wait
         self.wake, self.closing = threading.Event(), threading.Event()
+        self.failing = False
         journal.enrol(self.target)
         self.thread = threading.Thread(target=self._work, name=kind, daemon=True)
         self.thread.start()
@@ -126,21 +127,23 @@ class Teller:
         return failure
 
     def _work(self) -> None:
-        wait, failing = self.first_wait, False
+        wait = self.first_wait
         while not self.closing.is_set():
             self.wake.clear()
+            if self.closing.is_set():  # close() may have come just before
+                break
             failure = self._round()
             if failure is not None:
-                if not failing:
+                if not self.failing:
                     reason = " ".join(str(failure).split())[:200]
                     say(f"{self.kind}: not delivered ({reason}); kept in the journal and tried again")
-                failing = True
+                self.failing = True
                 self.closing.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
                 continue
-            if failing:
+            if self.failing:
                 say(f"{self.kind}: delivers again")
-            wait, failing = self.first_wait, False
+            wait, self.failing = self.first_wait, False
             if not self.journal.due(self.target, 1):
                 self.wake.wait()
 
@@ -149,15 +152,12 @@ class Teller:
         self.wake.set()
 
     def close(self, patience: float = 5) -> None:
-        """Stop; what is not delivered by then stays in the journal."""
-        with suppress(UserError):
-            left = len(self.journal.due(self.target, 1))
-            end = threading.Event()
-            for _ in range(int(patience * 20)):
-                if not left or not self.thread.is_alive():
-                    break
-                end.wait(0.05)
-                left = len(self.journal.due(self.target, 1))
+        """Stop; what is not delivered within ``patience`` seconds, or fails, stays in the journal."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end and not self.failing and self.thread.is_alive():
+            if not self.journal.due(self.target, 1):
+                break
+            time.sleep(0.02)
         self.closing.set()
         self.wake.set()
         self.thread.join(patience)
