@@ -45,7 +45,7 @@ def main(config: AblateConfig) -> None:
     if len(set(stems)) < len(stems):
         raise UserError(f"--configs: expected files of different names, got {', '.join(map(str, config.configs))}")
     configs: dict[str, TrainWithBaselines] = {
-        path.stem: replace(parse(TrainWithBaselines, ["--config", str(path)]), data=config.data)  # type: ignore[arg-type]
+        path.stem: replace(parse(TrainWithBaselines, ["--config", str(path)]), data=config.data)
         for path in config.configs
     }
     open_run_folder(config.out, overwrite=False, resume=True, mark="configs")

@@ -13,7 +13,7 @@ import pytest
 from conftest import tiny_config
 from video_data import write_dataset
 
-from mnad.config import ImageConfig, ModelConfig
+from mnad.config import ImageConfig, ModelConfig, mnad_score
 from mnad.detector import Detector
 from mnad.experiment import run_experiment
 from mnad.line.report import Standing, write_report
@@ -169,7 +169,9 @@ def test_score_writes_the_page_and_replaces_only_reports(script, tiny_wells, tmp
 def test_training_on_videos_writes_the_page_too(tmp_path, variant):
     data = write_dataset(tmp_path / "data")
     model, images = ModelConfig(width=4, item_dim=16, variant=variant), ImageConfig(height=16, width=24)
-    folder = run_experiment(tiny_config(data=data, out=tmp_path / "run", model=model, images=images))
+    scores = {"mnad": mnad_score(variant)}
+    config = tiny_config(data=data, out=tmp_path / "run", model=model, images=images, scores=scores, primary="mnad")
+    folder = run_experiment(config)
     text = (folder / "report.html").read_text()
     past = 4 if variant == "pred" else 0
     assert f"{3 * (9 - past)} pictures" in text and f"03:{past}" in text

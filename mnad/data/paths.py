@@ -94,8 +94,8 @@ def expand(word: str, endings: tuple[str, ...] = SUFFIXES, passed: PassedOver | 
     elif not os.path.lexists(word) and glob.has_magic(word):
         # ** follows links to folders, perhaps in a circle: the shortest name of each file counts
         shortest: dict[str, Path] = {}
-        for match in sorted(glob.iglob(word, recursive=True), key=len):
-            shortest.setdefault(os.path.realpath(match), Path(match))
+        for name in sorted(glob.iglob(word, recursive=True), key=len):
+            shortest.setdefault(os.path.realpath(name), Path(name))
         matches = sorted(shortest.values(), key=lambda p: (p.parent, natural_key(p)))
         if not matches:
             yield path  # whoever opens it says that it is missing

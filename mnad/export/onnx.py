@@ -38,6 +38,7 @@ def network_model(detector: Detector) -> onnx.ModelProto:
             output_names=list(OUTPUTS),
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
         )
+    assert program is not None  # dynamo=True always gives one
     return program.model_proto
 
 

@@ -21,6 +21,11 @@ BATCH = 16  # clips of one size that are compared as one batch, too
 Named = tuple[str, np.ndarray]  # name; (P + 1) x H x W x 3 uint8 of any size
 
 
+def drawn_size(sides: np.ndarray) -> tuple[int, int]:
+    """(height, width) of two drawn numbers."""
+    return int(sides[0]), int(sides[1])
+
+
 def drawn_clips(size: tuple[int, int], past: int, count: int, seed: int) -> Iterator[Named]:
     """``count`` drawn wells of every kind and noise, in turn: as they are drawn, at random sizes up to three times
     ``size``, by whole factors of it. Clips of prediction are one picture that wanders."""
@@ -31,15 +36,16 @@ def drawn_clips(size: tuple[int, int], past: int, count: int, seed: int) -> Iter
         if number % 4 == 1:
             kind, picture = "noise", rng.integers(0, 256, (*rng.integers(8, 3 * np.array(size)), 3), dtype=np.uint8)
         if number % 4 == 2:
-            picture = resize(picture, tuple(int(side) for side in rng.integers(8, 3 * np.array(size))))
+            picture = resize(picture, drawn_size(rng.integers(8, 3 * np.array(size))))
         if number % 4 == 3:
-            picture = resize(picture, tuple(int(side) for side in size * rng.integers(1, 4, 2)))
+            picture = resize(picture, drawn_size(np.array(size) * rng.integers(1, 4, 2)))
         yield f"{kind} {number}", np.stack([np.roll(picture, step, axis=1) for step in range(past + 1)])
 
 
 def read_clips(words: Iterable[str | Path], past: int, unread: list[str]) -> Iterator[Named]:
     """Photographs and films of ``words`` at their own size; what cannot be read is named in ``unread``."""
-    film, window = "", deque(maxlen=past + 1)
+    film = ""
+    window: deque[np.ndarray] = deque(maxlen=past + 1)
     for shot in shots(words):
         try:
             picture = shot.load()

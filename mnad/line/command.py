@@ -97,7 +97,7 @@ def score_and_save(config: Options) -> int:
                     writer.write(one.verdict)
                 if config.maps and one.frames is not None:
                     write_map(config.maps, detector, one)
-                summary.add(one.verdict, lambda one=one: (one.view, one.frames))
+                summary.add(one.verdict, one.pictures)
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True

@@ -66,7 +66,8 @@ def shown_row(verdict: Verdict) -> dict[str, object]:
 def cards(summary: Summary, detector: Detector, batch: int = 16) -> list[dict[str, object]]:
     """The flagged pictures, worst first, each with photograph, reconstruction and map. One scale for all maps."""
     entries = [(verdict, view) for verdict, view in summary.flagged.sorted() if view is not None]
-    found, maps = [], []
+    found: list[dict[str, object]] = []
+    maps: list[np.ndarray] = []
     for start in range(0, len(entries), batch):
         part = entries[start : start + batch]
         outputs, errors = detector.reconstruct(np.stack([frames for _, (_, frames) in part]))

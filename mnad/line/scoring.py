@@ -23,14 +23,22 @@ from mnad.verdict import Verdict
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Judge(Protocol):
     """What gives the verdicts: a detector (:class:`mnad.detector.Detector`) or its export (:mod:`mnad.runtime`)."""
 
-    size: tuple[int, int]  # (height, width) of what the model sees
-    past: int  # frames before the one that is judged
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what the model sees."""
+        ...
+
+    @property
+    def past(self) -> int:
+        """Frames before the one that is judged."""
+        ...
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds."""
@@ -69,6 +77,10 @@ class Scored:
     view: np.ndarray | None = None
     box: Box | None = None
     picture: np.ndarray | None = None
+
+    def pictures(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """What a report shows: the photograph for people and the frames that the model saw."""
+        return self.view, self.frames
 
 
 @dataclass(frozen=True)

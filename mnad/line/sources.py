@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -69,7 +70,7 @@ def film_shots(word: str, live: bool = False) -> Iterator[Shot]:
             more, image = capture.read()
             if not more:
                 break
-            yield Shot(f"{word}:{number}", word, lambda image=image: to_rgb8(image, word), live)
+            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live)
     finally:
         capture.release()
     if number == 0:
@@ -91,4 +92,4 @@ def shots(words: Iterable[str | Path], passed: PassedOver | None = None) -> Iter
             if is_film(path):
                 yield from film_shots(str(path))
             else:
-                yield Shot(str(path), str(path.parent), lambda path=path: read_image(path))
+                yield Shot(str(path), str(path.parent), partial(read_image, path))

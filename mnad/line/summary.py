@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Worst:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.heap: list[tuple[float, int, Verdict, object]] = []
+        self.heap: list[tuple[float, int, Verdict, Any]] = []
         self.number = itertools.count()
 
     def add(self, verdict: Verdict, kept: Callable[[], object] = lambda: None) -> None:
@@ -85,7 +86,7 @@ class Worst:
             push = heapq.heappush if len(self.heap) < self.most else heapq.heappushpop
             push(self.heap, (*entry, verdict, kept()))
 
-    def sorted(self) -> list[tuple[Verdict, object]]:
+    def sorted(self) -> list[tuple[Verdict, Any]]:
         """The highest first; of equal ones the earlier."""
         return [(verdict, kept) for _, _, verdict, kept in sorted(self.heap, key=lambda e: e[:2], reverse=True)]
 

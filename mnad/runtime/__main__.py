@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from mnad.data.paths import PassedOver
 from mnad.line.scoring import Scored, Wanted, score
@@ -36,10 +37,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="the same as JSON")
     parser.add_argument("--top", type=int, default=20, help="rows shown on the screen, the worst (default: 20)")
     parser.add_argument("--workers", type=int, default=2, help="threads that decode; 0: none (default: 2)")
-    parser.add_argument("--backend", choices=Backend.__args__, default="onnxruntime", help="what runs the model")
+    parser.add_argument("--backend", choices=get_args(Backend), default="onnxruntime", help="what runs the model")
     parser.add_argument(
         "--precision",
-        choices=Precision.__args__,
+        choices=get_args(Precision),
         default="float32",
         help="bfloat16: with openvino, where the processor has it",
     )

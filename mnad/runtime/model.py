@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def open_openvino(path: Path, threads: int, precision: Precision) -> tuple[Run, 
     return run, metadata
 
 
-def openvino_metadata(model: object) -> Mapping[str, object]:
+def openvino_metadata(model: Any) -> Mapping[str, object]:
     """The ``metadata_props`` of an ONNX file as OpenVINO keeps them; empty if it kept none."""
     if not model.has_rt_info(["framework"]):
         return {}
@@ -133,8 +133,8 @@ class Model:
         path = Path(path)
         if not path.is_file():
             raise UserError(f"{path}: missing; expected a model of scripts/export.py")
-        if backend not in Backend.__args__:
-            raise UserError(f"backend: expected one of {', '.join(Backend.__args__)}, got {backend!r}")
+        if backend not in get_args(Backend):
+            raise UserError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
         if precision == "bfloat16" and backend != "openvino":
             raise UserError("precision: bfloat16 with onnxruntime; expected --backend openvino with it")
         if backend == "openvino":
