@@ -11,6 +11,7 @@ import numpy as np
 
 from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, PassedOver, expand, listed_words
 from mnad.data.reading import read_image, to_rgb8
+from mnad.data.videos import film_frames
 from mnad.run import UserError
 
 
@@ -61,22 +62,34 @@ def refused(error: UserError) -> Callable[[], np.ndarray]:
     return load
 
 
-def film_shots(word: str, live: bool = False) -> Iterator[Shot]:
-    """Frames of a film, a device or a stream as they come; one that does not open is a shot with that error."""
-    capture = cv2.VideoCapture(int(word) if word.isdecimal() and live else word)
+def film_shots(word: str) -> Iterator[Shot]:
+    """Frames of a film, by position; one that is lost to damage, or a film that does not open, is a shot with that
+    error."""
+    if not Path(word).is_file():
+        yield Shot(word, word, refused(UserError(f"{word}: missing; expected a film, a camera or a stream")))
+        return
+    try:
+        for number, image in film_frames(Path(word)):
+            lost = UserError(f"{word}:{number}: cannot be decoded; expected an undamaged frame")
+            yield Shot(f"{word}:{number}", word, refused(lost) if image is None else partial(to_rgb8, image, word))
+    except UserError as error:
+        yield Shot(word, word, refused(error))
+
+
+def live_shots(word: str) -> Iterator[Shot]:
+    """Frames of a device or a stream as they come; one that does not open is a shot with that error."""
+    capture = cv2.VideoCapture(int(word) if word.isdecimal() else word)
     number = 0
     try:
         for number in itertools.count():
             more, image = capture.read()
             if not more:
                 break
-            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live)
+            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live=True)
     finally:
         capture.release()
     if number == 0:
-        missing = not live and not Path(word).is_file()
-        reason = "missing" if missing else "no frame can be read"
-        yield Shot(word, word, refused(UserError(f"{word}: {reason}; expected a film, a camera or a stream")))
+        yield Shot(word, word, refused(UserError(f"{word}: no frame can be read; expected a camera or a stream")))
 
 
 def shots(words: Iterable[str | Path], passed: PassedOver | None = None) -> Iterator[Shot]:
@@ -86,7 +99,7 @@ def shots(words: Iterable[str | Path], passed: PassedOver | None = None) -> Iter
     """
     for word in listed_words(map(str, words)):
         if is_stream(word):
-            yield from film_shots(word, live=True)
+            yield from live_shots(word)
             continue
         for path in expand(word, SUFFIXES + VIDEO_SUFFIXES, passed):
             if is_film(path):
