@@ -81,7 +81,7 @@ def check_weights(weights: np.ndarray | None, n: int) -> np.ndarray:
         return np.ones(n)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != (n,):
-        raise UserError(f"sample_weight: expected one weight per avatar, got shape {weights.shape}: ({n},)")
+        raise UserError(f"sample_weight: expected one weight per avatar, shape ({n},), got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise UserError("sample_weight: expected finite weights of at least 0, not all of them 0")
     return weights

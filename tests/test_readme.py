@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY
+from helpers import ROOT, TINY
 from video_data import SIZE, walk, write_avi, write_dataset
 
 READMES = ("README.md", "README.ru.md", "checkpoints/README.md", "CONTRIBUTING.md")

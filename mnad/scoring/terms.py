@@ -84,6 +84,7 @@ class PeakError(Term):
     """
 
     window: int = 9
+    ranges: ClassVar[dict[str, Range]] = {"window": COUNT}
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
