@@ -4,49 +4,16 @@ Reached from this machine only, unless --host says otherwise; then every request
 ctrl-c after it has answered what it accepted.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import baselines
+from mnad.line.limits import Limits, is_loopback
 from mnad.run import UserError
 from mnad.run.cli import run
 
 SHORTEST = 16  # signs of a token
-
-
-@dataclass
-class LimitOptions:
-    """How much is taken.
-
-    Args:
-        file_mb: largest photograph, in MB (10^6 bytes).
-        request_mb: largest request, in MB.
-        pending_mb: all requests that are read or answered at once, in MB.
-        images: most photographs in one request.
-        pixels: most pixels of a photograph, by its header; none is MNAD_MAX_PIXELS of the environment, or 100,000,000.
-        requests: most requests that are read or answered at once.
-        waiting: most pictures or wells that wait for their verdicts.
-        per_client: most of those of one address.
-        body_seconds: longest time to send the body of a request.
-        seconds: longest time until its answer.
-    """
-
-    file_mb: float = 20
-    request_mb: float = 100
-    pending_mb: float = 400
-    images: int = 64
-    pixels: int | None = None
-    requests: int = 128
-    waiting: int = 2048
-    per_client: int = 1024
-    body_seconds: float = 15
-    seconds: float = 30
-
-    def __post_init__(self) -> None:
-        """Raises ``UserError`` for a limit that lets nothing through."""
-        for key, value in vars(self).items():
-            if value is not None and not value > 0:
-                raise UserError(f"limits.{key}: expected a number above 0, got {value}")
 
 
 @dataclass
@@ -72,14 +39,10 @@ class ServeConfig:
     boxes: Path | None = None
     decoders: int = 2
     device: str = "auto"
-    limits: LimitOptions = field(default_factory=LimitOptions)
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for values out of range, and for an address that others reach without a token."""
-        import os
-
-        from mnad.line.addresses import is_loopback
-
         self.token = self.token or os.environ.get("MNAD_TOKEN", "")
         if not 0 <= self.port <= 65535:
             raise UserError(f"port: expected a number from 0 to 65535, got {self.port}")

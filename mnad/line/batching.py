@@ -65,7 +65,7 @@ class Batcher(Generic[Item, Ready, Result]):
         self._worker.start()
 
     def submit(self, client: str, items: Sequence[Item], weight: int = 1) -> list[Future[Result]]:
-        """A future for each of ``items``, each of ``weight``: all of them are taken, or none. A cancelled one is dropped.
+        """A future for each of ``items``, each of ``weight``: all are taken, or none. A cancelled one is dropped.
 
         Raises:
             Busy: too many wait already, or the batcher is closed.

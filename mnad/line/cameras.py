@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import re
+import secrets
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ class History:
         self.most, self.verdicts = wells, verdicts
         self.wells: OrderedDict[tuple[str, str], Well] = OrderedDict()
         self.changes = 0
+        self.start = secrets.token_hex(8)
         self._lock = threading.Lock()
 
     def add(self, verdict: Verdict, camera: str, well: str, thumbnail: str) -> None:
@@ -134,11 +136,14 @@ class History:
                 self.wells.popitem(last=False)
 
     def since(self, change: int) -> dict[str, object]:
-        """The wells that changed after ``change``, a number that an earlier answer gave; 0 gives all."""
+        """The wells that changed after ``change``, a number that an earlier answer gave; 0 gives all.
+
+        ``start`` of the answer tells one start of the server from another, whose numbers begin anew.
+        """
         with self._lock:
             found = [
                 {"camera": camera, "well": well, "thumbnail": entry.thumbnail, "verdicts": list(entry.rows)}
                 for (camera, well), entry in self.wells.items()
                 if entry.changed > change
             ]
-            return {"change": self.changes, "wells": found}
+            return {"start": self.start, "change": self.changes, "wells": found}

@@ -4,43 +4,15 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mnad.line.addresses import is_loopback
+from mnad.line.limits import Limits, host_name, is_loopback
 
 OPEN = ("/", "/health")  # without a token, like what is below PAGE; they tell nothing
 PAGE = "/page/"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is taken.
-
-    Args:
-        file_bytes: of one photograph.
-        request_bytes: of one request.
-        images: photographs in one request.
-        requests: that may be read or answered at once.
-        pending_bytes: of all requests that are read or answered.
-        body_seconds: to send the body of a request.
-        seconds: to answer one that was sent.
-        waiting: pictures or wells that wait, all clients together.
-        per_client: pictures or wells of one address that wait.
-    """
-
-    file_bytes: int = 20_000_000
-    request_bytes: int = 100_000_000
-    images: int = 64
-    requests: int = 128
-    pending_bytes: int = 400_000_000
-    body_seconds: float = 15.0
-    seconds: float = 30.0
-    waiting: int = 2048
-    per_client: int = 1024
 
 
 class Refused(Exception):
@@ -61,11 +33,6 @@ class Refused(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse({"error": self.line}, self.status, headers)
-
-
-def host_name(address: str) -> str:
-    """``address`` (a Host header) without its port."""
-    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
 
 
 class Guard:
@@ -156,7 +123,9 @@ class _Body:
                 message = await self.receive()
         except TimeoutError:
             self.ended = True
-            raise Refused(408, f"body: still coming after {limits.body_seconds:g} seconds; expected it by then") from None
+            raise Refused(
+                408, f"body: still coming after {limits.body_seconds:g} seconds; expected it by then"
+            ) from None
         count = len(message.get("body", b""))
         self.taken += count
         self.guard.pending_bytes += count

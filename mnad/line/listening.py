@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnad.detector import Detector
 from mnad.line.cameras import Cameras
-from mnad.line.guard import Limits
+from mnad.line.limits import Limits
 from mnad.line.server import build_app
 from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint
@@ -24,21 +24,6 @@ from mnad.run.provenance import git_revision
 
 HEADER_SECONDS = 10  # to send the header of a request
 HEADER_BYTES = 16_384
-
-
-class LimitNumbers(Protocol):
-    """See ``scripts/serve.py``."""
-
-    file_mb: float
-    request_mb: float
-    pending_mb: float
-    images: int
-    pixels: int | None
-    requests: int
-    waiting: int
-    per_client: int
-    body_seconds: float
-    seconds: float
 
 
 class Options(Protocol):
@@ -51,7 +36,7 @@ class Options(Protocol):
     boxes: Path | None
     decoders: int
     device: str
-    limits: LimitNumbers
+    limits: Limits
 
 
 class Connection(H11Protocol):
@@ -117,7 +102,8 @@ def listen(host: str, port: int) -> socket.socket:
             bound.close()
             raise
     except OSError as error:
-        raise UserError(f"{host}:{port}: {(error.strerror or str(error)).lower()}; expected a free --port of this machine's --host") from error  # fmt: skip
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{host}:{port}: {reason}; expected a free --port at a --host of this machine") from error
     return bound
 
 
@@ -128,11 +114,9 @@ def serve(config: Options) -> None:
         UserError: the port is taken, the checkpoint is none, the folder of the boxes cannot be made.
     """
     bound = listen(config.host, config.port)  # before the seconds that loading takes
-    numbers = vars(config.limits).copy()
-    if (pixels := numbers.pop("pixels")) is not None:
-        os.environ["MNAD_MAX_PIXELS"] = str(pixels)  # what the reader of images obeys
-    sizes = {f"{key}_bytes": int(numbers.pop(f"{key}_mb") * 1e6) for key in ("file", "request", "pending")}
-    limits = Limits(**sizes, **numbers)
+    limits = config.limits
+    if limits.pixels is not None:
+        os.environ["MNAD_MAX_PIXELS"] = str(limits.pixels)  # what the reader of images obeys
     detector = Detector.load(config.checkpoint).to(config.device)
     detector.check_calibrated()
     if config.boxes is not None:

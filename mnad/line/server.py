@@ -22,8 +22,9 @@ from mnad.detector import Detector
 from mnad.line.batching import Batcher, Busy
 from mnad.line.boxes import Box
 from mnad.line.cameras import Cameras, History, verdict_row
-from mnad.line.guard import Guard, Limits, Refused
+from mnad.line.guard import Guard, Refused
 from mnad.line.judge import Judge, Judged, Upload, map_png
+from mnad.line.limits import Limits
 from mnad.line.meters import Meters
 from mnad.run import UserError
 
@@ -131,7 +132,7 @@ def build_app(
     async def read(request: Request, most: int, wants_map: bool = False) -> list[Upload]:
         """The photographs of one request, of which the too long ones are not read."""
         async with form_of(request) as form:
-            files = [value for value in form.values() if isinstance(value, UploadFile)]
+            files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
             if not 1 <= len(files) <= most:
                 wanted = "1" if most == 1 else f"1 to {most}"
                 raise Refused(422, f"files: {len(files)} images; expected {wanted} in multipart/form-data")
@@ -160,7 +161,9 @@ def build_app(
             futures = batcher.submit(client, uploads, max(len(uploads[0].boxes), 1))
         except Busy as busy:
             if busy.own:
-                raise Refused(429, f"server: {limits.per_client} of your pictures wait; try again in a second") from busy
+                raise Refused(
+                    429, f"server: {limits.per_client} of your pictures wait; try again in a second"
+                ) from busy
             raise Refused(503, f"server: {batcher.depth()} pictures wait already; try again in a second") from busy
         waiting = asyncio.gather(*map(asyncio.wrap_future, futures))
         try:
