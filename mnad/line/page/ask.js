@@ -2,7 +2,7 @@
 export const find = (id) => document.getElementById(id)
 
 export function make(tag, attributes = {}, ...children) {
-  const svg = ['svg', 'rect', 'line', 'polyline', 'circle'].includes(tag)
+  const svg = ['svg', 'rect', 'line', 'polyline'].includes(tag)
   const element = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag)
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
   element.append(...children.filter((child) => child !== null))

@@ -66,7 +66,7 @@ function table() {
       field.addEventListener('change', () => { fit(box); for (const [k, one] of ['x', 'y', 'width', 'height'].entries()) row.querySelectorAll('input')[k + 1].value = box[one]; draw() })
       row.append(make('td', {}, field))
     }
-    const button = make('button', { type: 'button', 'aria-label': `Remove well ${box.id}` }, 'Remove')
+    const button = make('button', { type: 'button', 'aria-label': `Remove well ${box.id}` }, '×')
     button.addEventListener('click', () => remove(i))
     row.append(make('td', {}, button))
     return row

@@ -9,8 +9,8 @@ function spark(rows) {
   const margins = rows.filter((row) => !row.error).map((row) => row.margin)
   const most = Math.max(1e-9, ...margins.map(Math.abs))
   const x = (i) => (margins.length > 1 ? 3 + (114 * i) / (margins.length - 1) : 60), y = (value) => 20 - (16 * value) / most
-  const dots = margins.map((value, i) => make('circle', { cx: x(i), cy: y(value), r: 2, class: value >= 0 ? 'anomalous' : '' }))
-  return make('svg', { class: 'spark', viewBox: '0 0 120 40', role: 'img', 'aria-label': `margins of the last ${margins.length}, above the line anomalous` },
+  const dots = margins.map((value, i) => make('line', { x1: x(i), x2: x(i), y1: y(value), y2: y(value), class: `dot ${value >= 0 ? 'anomalous' : ''}` }))
+  return make('svg', { class: 'spark', viewBox: '0 0 120 40', preserveAspectRatio: 'none', role: 'img', 'aria-label': `margins of the last ${margins.length}, above the line anomalous` },
     make('line', { class: 'zero', x1: 0, x2: 120, y1: 20, y2: 20 }),
     make('polyline', { points: margins.map((value, i) => `${x(i)},${y(value)}`).join(' ') }), ...dots)
 }
