@@ -17,6 +17,7 @@ demo: env
 lint: env
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 # One thread each: the tests are tiny, and torch's threads only wait for each other when the machine is busy.
 test test-all: export OMP_NUM_THREADS = 1

@@ -68,7 +68,7 @@ def display(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
-    """What has to be said under the table."""
+    """Notes below the table."""
     counts = data["images"]
     lines = [
         f"{data['root']}: {counts['train']} training normals ({config.images.validation_fraction:.0%} of them kept "

@@ -32,7 +32,7 @@ def check_n(n: int, name: str = "n") -> int:
 
 
 def make_rng(seed: int | np.random.Generator | None, name: str = "random_state") -> np.random.Generator:
-    """A Generator from a seed; one that is given is itself, None is a new one. ``name`` is what the error calls it.
+    """A Generator from a seed; a Generator is returned as it is, None makes a new one. Errors call it ``name``.
 
     Raises:
         UserError: ``seed`` is neither a Generator nor None nor a whole number of at least 0.

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,8 +52,8 @@ class Detector:
         if model is not None and config.model.name in MODELS:
             self._check_model()
         has_memory = self.model.memory is not None
-        scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
-        self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
+        scores: dict[str, Any] = {name: Score(score, has_memory) for name, score in config.scores.items()}
+        self.scores: Any = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
                 f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
@@ -60,7 +61,7 @@ class Detector:
             )
         blank = torch.zeros(1, 3, *config.images.size)
         for score in self.scores.values():  # options that only an image of this size can refuse
-            for term in score.terms:
+            for term in score.terms:  # type: ignore[union-attr]
                 if not term.needs_memory:
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
@@ -95,7 +96,7 @@ class Detector:
         return sum(p.numel() for p in self.model.parameters())
 
     def label(self, score: str) -> str:
-        """``score``, and which terms are left of it where the model has not all."""
+        """``score``, with the terms that are left of it where the model lacks some."""
         return self.scores[score].label(score)
 
     def to(self, device: str) -> "Detector":
@@ -198,7 +199,8 @@ class Detector:
             yield from self._verdicts(part)
 
     def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]]) -> list[Verdict]:
-        found, rows, pixels = [], [], []
+        found: list[Verdict] = []
+        rows, pixels = [], []
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
@@ -240,7 +242,7 @@ class Detector:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
 
         Raises:
-            UserError: a model that no name of a configuration stands for, or a file that cannot be written.
+            UserError: a model that is not registered under a name, or a file that cannot be written.
         """
         if self.config.model.name not in MODELS:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")

@@ -1,6 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,17 +37,24 @@ SCHEMA = 2  # of metrics.json
 Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
 
 
-def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
-    """Build every model of the run once, to see what can be wrong before anything is written.
+def check_models(config: TrainConfig) -> list[Detector]:
+    """Build every model of the run once, to see what can be wrong before anything is read or written.
 
     Raises:
-        UserError: a score that is made for other data; see :class:`mnad.detector.Detector`,
-            :func:`mnad.model.build.choose_device` and :func:`mnad.training.loop.loss_weights`.
+        UserError: see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
+            :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
-    for name in dict.fromkeys((config.model.name, *config.compare)):
-        detector = Detector(config.detector(model=replace(config.model, name=name)))
+    names = dict.fromkeys((config.model.name, *config.compare))
+    detectors = [Detector(config.detector(model=replace(config.model, name=name))) for name in names]
+    for detector in detectors:
         loss_weights(detector.model, config.optim)
+    return detectors
+
+
+def check_scores(detectors: Sequence[Detector], data: Photographs | Videos) -> None:
+    """Raises ``UserError`` for a score that is made for other data."""
+    for detector in detectors:
         foreign = made_for_other(detector, data)
         if foreign:
             example = "ped2_recon" if data.layout_name == "video" else data.layout_name
@@ -165,8 +172,9 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    detectors = check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
-    check_models(config, data)
+    check_scores(detectors, data)
     kind = "wells" if isinstance(data, Photographs) else "video"
     out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
     findings = data.read()

@@ -46,7 +46,7 @@ def test_a_bare_wall_scores_above_metal():
     assert mean_hue("empty") > mean_hue("full") + 0.02
 
 
-@pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is not here (set MNAD_WELLS to the archive)")
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is missing (set MNAD_WELLS to the archive)")
 def test_numbers_on_the_development_half(tmp_path):
     with tarfile.open(ARCHIVE) as archive:
         members = [m for m in archive.getmembers() if "/test/" in f"/{m.name}"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def check_frames(images: np.ndarray, size: tuple[int, int]) -> None:
         )
 
 
-def as_source(images: object, config: ImageConfig, variant: Variant, name: str = "images") -> Source:
+def as_source(images: Any, config: ImageConfig, variant: Variant, name: str = "images") -> Source:
     """``images`` as what a model of ``variant`` reads.
 
     Args:

@@ -41,7 +41,7 @@ class Dataset(Protocol):
         ...
 
     def read(self) -> dict[str, object]:
-        """Read everything once, so that what is wrong is told before anything is trained; returns the findings."""
+        """Read everything once, so that errors show before training starts; returns the findings."""
         ...
 
     def split_record(self, seed: int) -> dict[str, object]:
@@ -113,7 +113,7 @@ class Photographs:
     def sources(self, seed: int) -> dict[str, Source]:
         """See :class:`Dataset`."""
         held_in, held_out = self.split(seed)
-        found = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
+        found: dict[str, Source] = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
         return found | ({"known": self.known} if self.known is not None else {})
 
     def read(self) -> dict[str, object]:
@@ -128,12 +128,14 @@ class Photographs:
         """See :class:`Dataset`; ``sha256`` says what the training and the threshold have seen, whatever its name."""
         seen = [self.normals, *([self.known] if self.known is not None else [])]
         digests = {
-            relative(s, self.root): d for images in seen for s, d in zip(images.sources, images.digests, strict=True)
+            relative(s, self.root): d  # type: ignore[arg-type]  # files, as they come from a folder
+            for images in seen
+            for s, d in zip(images.sources, images.digests, strict=True)
         }
-        return split_roles(self.layout, self.split(seed)[1]) | {"sha256": digests}
+        return split_roles(self.layout, self.split(seed)[1].tolist()) | {"sha256": digests}
 
     def check_unseen(self, checkpoint: Path) -> None:
-        """See :class:`Dataset`; a copy under another name is told by a warning."""
+        """See :class:`Dataset`; a copy under another name raises a warning."""
         seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
 
     def __str__(self) -> str:

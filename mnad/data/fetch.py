@@ -80,6 +80,12 @@ def untar(archive: Path, folder: Path) -> None:
         file.extractall(folder, filter="data")
 
 
+def not_unpacked(archive: Path, error: Exception) -> UserError:
+    """What is wrong with ``archive``, in one line."""
+    reason = " ".join(str(error).split())
+    return UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive")
+
+
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack ``archive`` (zip or tar, compressed or not) into ``folder``; returns the folder that holds the dataset.
 
@@ -95,11 +101,10 @@ def unpack(archive: Path, folder: Path) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{folder}: no space left to unpack {archive}; expected a larger disk") from error
-        reason = " ".join(str(error).split())
-        raise UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive") from error
+        raise not_unpacked(archive, error) from error
     # RuntimeError: an encrypted zip
     except (RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}); expected a zip or tar archive") from error
+        raise not_unpacked(archive, error) from error
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -112,7 +117,7 @@ def describe(root: Path, layout: str = "auto", options: LayoutOptions | None = N
     """
     if is_video(root, layout, options):
         videos = read_videos(root)
-        frames = sum(len(video) for video in videos.test)
+        frames = sum(len(video) for video in videos.test)  # type: ignore[misc, arg-type]  # a folder has no films
         return f"{len(videos.train)} training videos, {len(videos.test)} test videos with {frames} frames"
     found = read_layout(root, layout, options=options)
     return (

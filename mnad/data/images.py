@@ -104,7 +104,7 @@ class Images(Sequence):
     def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         if self.cache is not None:
             return self.cache[index]
         return resize(read_photo(self.sources[index]).pixels, self.size)
@@ -128,7 +128,9 @@ class Images(Sequence):
         part = Images([], self.size, name=self.name)
         part.sources = [self.sources[int(i)] for i in indices]
         part.cache = None if self.cache is None else self.cache[indices]
-        part._seen = None if self._seen is None else tuple([of[int(i)] for i in indices] for of in self._seen)
+        if self._seen is not None:
+            digests, grey = self._seen
+            part._seen = [digests[int(i)] for i in indices], [grey[int(i)] for i in indices]
         return part
 
 

@@ -56,7 +56,7 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
         if name not in present:
             raise UserError(f"{path}, line {number}: {name} is not in {images}; expected an image file there")
         if name in labels:
-            raise UserError(f"{path}, line {number}: {name} stands there twice; expected one line for each image")
+            raise UserError(f"{path}, line {number}: {name} is listed twice; expected one line for each image")
         labels[name] = int(label)
     unlabelled = sorted(set(present) - set(labels))
     if unlabelled:

@@ -39,7 +39,7 @@ def plot_histogram(
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
         pooled = np.concatenate((normal, anomalous))
-        bins = np.linspace(*np.quantile(pooled, [0, 1]), 50) if np.ptp(pooled) else 10
+        bins = np.linspace(pooled.min(), pooled.max(), 50) if np.ptp(pooled) else 10
         axes.hist(normal, bins, density=True, color=NORMAL, label=f"validation normals ({len(normal)})")
         if len(anomalous):
             axes.hist(

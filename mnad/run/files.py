@@ -1,4 +1,4 @@
-"""Writing without losing anything: atomic files and run folders that are never overwritten unasked."""
+"""Writing without losing anything: atomic files and run folders that are only overwritten on request."""
 
 import contextlib
 import datetime
@@ -217,7 +217,7 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str 
 
 
 def stamped(name: str) -> Path:
-    """``runs/<name>-<date>-<time>``: where a command writes that was told no folder, so that it can be repeated."""
+    """``runs/<name>-<date>-<time>``: the default output folder of a command, new at each call."""
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 

@@ -48,8 +48,8 @@ def json_row(verdict: "Verdict") -> dict[str, object]:
     """The row of one verdict as JSON-able values: what is missing, and what is no finite number, is None."""
     row: dict[str, object] = {}
     for name, value in verdict.row().items():
-        number = isinstance(value, float)
-        row[name] = None if (number and not math.isfinite(value)) or (value == "" and name != "error") else value
+        missing = not math.isfinite(value) if isinstance(value, float) else value == "" and name != "error"
+        row[name] = None if missing else value
     return row
 
 

@@ -20,7 +20,7 @@ TINY = 1e-12  # keeps the logarithms finite
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a finite number and no truth value."""
+    """Whether ``value`` is a finite number and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

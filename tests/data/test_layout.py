@@ -55,7 +55,7 @@ def test_known_spills_may_be_missing(wells):
             "line 8: expected 'name label' with label 0 or 1, got '0008.jpg 2'",
         ),
         (lambda text: text + "lonely\r\n", "line 29: expected 'name label'.*, got 'lonely'"),
-        (lambda text: text + text.split("\r\n", 1)[0] + "\r\n", "stands there twice"),
+        (lambda text: text + text.split("\r\n", 1)[0] + "\r\n", "is listed twice"),
     ],
 )
 def test_bad_annotations(wells, change, message):

@@ -123,7 +123,7 @@ def test_train_mode(variant: str, trained: tuple[MNAD, Output, Tensor], golden: 
 
 
 def test_gradient_norms(variant: str, golden: dict[str, np.ndarray]) -> None:
-    """To 1e-5 relative in the last convolution; to 1e-4 behind ReLUs, in one of several roundings of the same input.
+    """To 1e-5 relative in the last convolution; behind ReLUs to 1e-4, for one of several inputs jittered by a rounding.
 
     A float32 gradient of a ReLU network is not determined better than that: an activation that rounds to the other
     side of zero switches its unit. Moving the input by one unit in the last place moves our own norms by 1e-5 to
