@@ -10,7 +10,6 @@ import numpy as np
 from mnad.data.reading import decode, resize, to_rgb8
 from mnad.detector import Detector
 from mnad.line.boxes import Box
-from mnad.line.cameras import History
 from mnad.run import UserError
 from mnad.verdict import Verdict
 
@@ -87,10 +86,10 @@ def map_png(part: Part) -> bytes:
 
 
 class Judge:
-    """Decodes uploads and gives their wells verdicts, which the history remembers."""
+    """Decodes uploads and gives their wells verdicts."""
 
-    def __init__(self, detector: Detector, history: History) -> None:
-        self.detector, self.history = detector, history
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
         self.size = detector.config.images.size
 
     def prepare(self, upload: Upload) -> Judged:
@@ -128,6 +127,4 @@ class Judge:
         for judged in some:
             if judged.wants_map and judged.parts[0].pixels is not None:
                 judged.parts[0].map = self.detector.anomaly_map(judged.parts[0].pixels[None])[0]
-            for part in () if judged.wants_map else judged.parts:
-                self.history.add(part.verdict, judged.camera, part.well, part.thumbnail)
         return some

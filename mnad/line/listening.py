@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnad.detector import Detector
@@ -107,6 +108,24 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+def server(app: FastAPI, limits: Limits) -> uvicorn.Server:
+    """What answers at a socket; it ends when all that it accepted is answered, or is too late."""
+    settings = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=int(limits.body_seconds + limits.seconds) + 1,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+    )
+    return uvicorn.Server(settings)
+
+
 def serve(config: Options) -> None:
     """Load the detector and answer until SIGTERM or ctrl-c; then finish what was accepted.
 
@@ -126,25 +145,12 @@ def serve(config: Options) -> None:
             raise UserError(f"{config.boxes}: cannot be made ({error.strerror}); expected a folder") from error
     told = about(config.checkpoint, detector)
     app = build_app(detector, told, Cameras(config.boxes), limits, config.token, config.decoders)
-    settings = uvicorn.Config(
-        app,
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=int(limits.body_seconds + limits.seconds) + 1,
-        h11_max_incomplete_event_size=HEADER_BYTES,
-    )
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"checkpoint {told['checkpoint']} ({told['checkpoint_sha256'][:12]}), threshold {told['threshold']:.4g}")
     print(f"http://{shown}:{port}/ {'with the token' if config.token else 'from this machine only'}", flush=True)
     signal.signal(signal.SIGTERM, stopped)  # uvicorn raises it again when all is answered
-    uvicorn.Server(settings).run(sockets=[bound])
+    server(app, limits).run(sockets=[bound])
 
 
 def stopped(number: int, frame: FrameType | None) -> None:

@@ -92,7 +92,7 @@ def build_app(
     next(detector.predict([]), None)  # refuses a detector that cannot
     limits = limits or Limits()
     history = History()
-    judge = Judge(detector, history)
+    judge = Judge(detector)
     meters = Meters(about)
     batcher: Batcher[Upload, Judged, Judged] = Batcher(
         judge.prepare,
@@ -175,7 +175,11 @@ def build_app(
     async def verdicts(request: Request) -> JSONResponse:
         """A row for each image, or for each well of a camera's image, in their order; also for one that is none."""
         answers = await judged(request, await read(request, limits.images))
-        rows = [verdict_row(part.verdict, one.camera, part.well) for one in answers for part in one.parts]
+        rows = []
+        for one in answers:
+            for part in one.parts:
+                rows.append(verdict_row(part.verdict, one.camera, part.well))
+                history.add(part.verdict, one.camera, part.well, part.thumbnail)
         meters.verdicts(part.verdict for one in answers for part in one.parts)
         return JSONResponse(rows)
 
