@@ -89,9 +89,9 @@ class Chromium:
         elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
             self.errors.append(told["entry"]["text"])
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait until it is complete."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Load a file or an address and wait until it is complete."""
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self.wait(lambda: self.run("document.readyState") == "complete", "the page to load")
 
     def run(self, code: str) -> Any:
@@ -113,6 +113,25 @@ class Chromium:
         button = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
         held = {"buttons": 1, "button": "left"} if pressed else {}
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **(button | held))
+
+    def resize(self, width: int, height: int) -> None:
+        """Show the page as on a screen of that size, in pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def key(self, name: str, shift: bool = False) -> None:
+        """Press and release one key (``Tab``, ``Enter``, ``ArrowLeft``, ...)."""
+        code = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Delete": 46}
+        told = {"key": name, "code": name, "windowsVirtualKeyCode": code[name], "modifiers": 8 * shift}
+        if name == "Enter":
+            told["text"] = "\r"
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, **told)
+
+    def give_files(self, selector: str, paths: list[Path]) -> None:
+        """Choose ``paths`` in a file field, as its user would."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
 
     def screenshot(self) -> bytes:
         """The window as PNG."""

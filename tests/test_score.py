@@ -126,7 +126,7 @@ def test_a_film_that_does_not_open_is_a_row(script, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"x" * 100)
     assert script("score", tmp_path, "--checkpoint=synthetic", "--csv", tmp_path / "v.csv") == 2
     (row,) = rows(tmp_path / "v.csv")
-    assert "no frame can be read" in row["error"]
+    assert "no frame can be decoded" in row["error"]
 
 
 def prediction() -> Detector:
