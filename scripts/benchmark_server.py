@@ -52,7 +52,14 @@ def main(config: BenchmarkConfig) -> None:
         + b"\r\n--x--\r\n"
         for path in list_images(config.images)[:1000]
     ]
-    serve = [sys.executable, Path(__file__).with_name("serve.py"), "--checkpoint", config.checkpoint, "--port", "0"]
+    serve = [
+        sys.executable,
+        Path(__file__).with_name("serve.py"),
+        "--checkpoint",
+        str(config.checkpoint),
+        "--port",
+        "0",
+    ]
     # the clients have threads of their own here, so that only the start of the process counts against the server
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
         try:

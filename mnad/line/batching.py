@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-Item, Ready, Result = TypeVar("Item"), TypeVar("Ready"), TypeVar("Result")
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+Result = TypeVar("Result")
 
 
 class Busy(Exception):

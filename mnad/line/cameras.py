@@ -125,7 +125,7 @@ class History:
         """
         row = verdict_row(verdict, camera, well)
         row["time"] = row["time"] or datetime.datetime.now().isoformat(timespec="milliseconds")
-        key = (row["camera"] or "", well)
+        key = (str(row["camera"] or ""), well)
         with self._lock:
             self.changes += 1
             entry = self.wells.setdefault(key, Well(rows=deque(maxlen=self.verdicts)))

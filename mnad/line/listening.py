@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -45,7 +45,7 @@ class Connection(H11Protocol):
 
     late: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
         super().connection_made(transport)
         self._await_header()
@@ -68,7 +68,7 @@ class Connection(H11Protocol):
             self.transport.close()
 
 
-def about(checkpoint: Path, detector: Detector) -> dict[str, object]:
+def about(checkpoint: Path, detector: Detector) -> dict[str, Any]:
     """What ``/version`` tells: package, revision, and the checkpoint with the digest of its file."""
     path = find_checkpoint(checkpoint)
     try:

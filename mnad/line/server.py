@@ -195,7 +195,7 @@ def build_app(
     @app.get("/cameras")
     def list_cameras() -> dict[str, list[dict[str, object]]]:
         """All cameras that have boxes; one whose file is damaged has the reason."""
-        found = []
+        found: list[dict[str, object]] = []
         for name in cameras.names():
             try:
                 found.append({"id": name, "boxes": [asdict(box) for box in cameras.read(name)], "error": ""})
