@@ -54,7 +54,7 @@ def main(config: BenchmarkConfig) -> None:
     ]
     serve = [
         sys.executable,
-        Path(__file__).with_name("serve.py"),
+        str(Path(__file__).with_name("serve.py")),
         "--checkpoint",
         str(config.checkpoint),
         "--port",
