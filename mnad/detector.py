@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import DetectorConfig
+from mnad.data.changes import calibration_sets
+from mnad.data.checks import is_grey
 from mnad.data.clips import as_source, check_frames
 from mnad.data.images import read_photo, resize, to_input
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
+from mnad.model.correction import build_correction
 from mnad.model.network import Network, Output
 from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
@@ -33,6 +36,7 @@ class Detector:
     Attributes:
         config: what it was built from.
         model: in eval mode.
+        correction: of white balance and exposure, the first step before the model; None without.
         scores: fitted scores by name; those with no term left for this model are absent.
         thresholds: one for each score, after :meth:`calibrate`.
         record: provenance of the training, read from or written to the checkpoint.
@@ -49,6 +53,7 @@ class Detector:
         self.model = (build_model(config.model) if model is None else model).eval()
         if model is not None and config.model.name in MODELS:
             self._check_model()
+        self.correction = build_correction(config.correction)
         has_memory = self.model.memory is not None
         scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
@@ -58,6 +63,8 @@ class Detector:
                 f"score of other terms"
             )
         blank = torch.zeros(1, 3, *config.images.size)
+        if self.correction is not None:
+            self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
             for term in score.terms:
                 if not term.needs_memory:
@@ -100,13 +107,26 @@ class Detector:
     def to(self, device: str) -> "Detector":
         """Move model and scores; ``auto`` is CUDA where there is one."""
         target = choose_device(device)
-        self.model.to(target)
-        self.scores.to(target)
+        for part in filter(None, (self.model, self.correction, self.scores)):
+            part.to(target)
         return self
 
     def source(self, images: Images, name: str = "images") -> Source:
         """``images`` (files, arrays, or a source already) as what the model reads."""
         return as_source(images, self.config.images, self.config.model.variant, name)
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether the verdict rests on a colour, which a grey picture does not have."""
+        return any(term.needs_colour for term in self.scores[self.primary].terms)
+
+    def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
+        """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] -> what the terms compare: the target, after
+        the correction where there is one (of a photograph input and target are the same), and the model's output."""
+        if self.correction is None:
+            return target, self.model(x)
+        target = self.correction(target)
+        return target, self.model(target)
 
     @torch.inference_mode()
     def raw_terms(
@@ -120,7 +140,7 @@ class Detector:
         self.model.eval()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
         for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
-            out = self.model(x)
+            target, out = self.forward(x, target)
             for key, score in self.scores.items():
                 parts[key].append(score.raw(target, out).cpu().numpy())
             if counts is not None:
@@ -139,8 +159,10 @@ class Detector:
         """Fit the scores on validation normals and choose the thresholds with the known anomalies.
 
         Args:
-            validation: N normals that were not trained on, at least one.
-            known: K anomalies; none leave a rule that needs none, see :func:`mnad.scoring.threshold.choose_threshold`.
+            validation: normals that were not trained on, at least one; N with the changed copies of
+                ``config.calibration``, the unchanged ones first.
+            known: K anomalies, likewise; none leave a rule that needs none, see
+                :func:`mnad.scoring.threshold.choose_threshold`.
 
         Returns:
             score name -> N scores of the validation normals, and -> K scores of the known anomalies; float64.
@@ -148,13 +170,20 @@ class Detector:
         Raises:
             UserError: see :func:`mnad.scoring.threshold.choose_threshold`.
         """
-        normal_raw = self.raw_terms(validation, "validation normals")
-        known_raw = self.raw_terms(known, "known anomalies") if known is not None and len(known) else {}
+        validation = self.source(validation, "validation normals")
+        known = None if known is None else self.source(known, "known anomalies")
+        sets = calibration_sets(validation, known, self.config.calibration)
+        normal_raw, known_raw = (self._joined(parts) for parts in sets)
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal, anomalous = self.combine(normal_raw), self.combine(known_raw)
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
         return normal, anomalous
+
+    def _joined(self, parts: Sequence[Source]) -> dict[str, np.ndarray]:
+        """Raw terms of one source after the other; empty without any."""
+        raw = [self.raw_terms(part, getattr(part, "name", "images")) for part in parts]
+        return {key: np.concatenate([of[key] for of in raw]) for key in self.scores} if raw else {}
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds, whose scores have no scale."""
@@ -201,38 +230,56 @@ class Detector:
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
-                pixels.append(resize(read_photo(image).pixels, self.config.images.size))
+                small = resize(read_photo(image).pixels, self.config.images.size)
+                if self.needs_colour and is_grey(small):
+                    raise UserError(f"{name}: has no colour; expected a photograph in colour")
+                pixels.append(small)
                 rows.append(len(found))
                 found.append(Verdict(name))
             except UserError as error:
                 found.append(Verdict(name, error=str(error)))
         if not pixels:
             return found
+        gains = self.gains(np.stack(pixels))
         raw = self.raw_terms(np.stack(pixels))
         scores, names = self.combine(raw)[self.primary], self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
-        for row, score, terms in zip(rows, scores.tolist(), raw[self.primary].tolist(), strict=True):
-            found[row] = Verdict(found[row].path, score, threshold, dict(zip(names, terms, strict=True)))
+        for row, score, terms, gain in zip(rows, scores.tolist(), raw[self.primary].tolist(), gains, strict=True):
+            found[row] = Verdict(found[row].path, score, threshold, dict(zip(names, terms, strict=True)), gains=gain)
         return found
 
     @torch.inference_mode()
+    def gains(self, images: np.ndarray) -> list[dict[str, float]]:
+        """What the correction multiplies each channel of N x H x W x 3 uint8 images by; empty without a correction."""
+        if self.correction is None:
+            return [{} for _ in images]
+        values = self.correction.gains(to_input(images).to(self.device)).tolist()
+        return [dict(zip(("red", "green", "blue"), row, strict=True)) for row in values]
+
+    @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
-        """Forward pass of N x H x W x 3 uint8 images of the configured size.
+        """Forward pass of N x H x W x 3 uint8 images of the configured size, corrected where the detector corrects.
 
         Raises:
             UserError: another size or type.
         """
+        return self._targets_and_outputs(images)[1]
+
+    def _targets_and_outputs(self, images: np.ndarray) -> tuple[Tensor, Output]:
         check_frames(images, self.config.images.size)
         self.model.eval()
-        return self.model(to_input(images).to(self.device))
+        x = to_input(images).to(self.device)
+        return self.forward(x, x)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32.
+        """Squared error of every pixel, mean over channels, on [0, 1] (corrected) images: N x H x W float32.
 
         Raises:
             UserError: another size than the configured one, or another type than uint8.
         """
-        error = (self.outputs(images).output - to_input(images).to(self.device)) / 2
+        with torch.inference_mode():
+            target, out = self._targets_and_outputs(images)
+            error = (out.output - target) / 2
         return error.square().mean(dim=1).cpu().numpy()
 
     def save(self, path: Path | str) -> None:
@@ -245,6 +292,8 @@ class Detector:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
+        if self.correction is not None:
+            tensors |= {f"correction.{k}": v for k, v in self.correction.state_dict().items()}
         self.record = self.record or provenance()
         texts = {
             "config": asdict(self.config.detector()),
@@ -267,7 +316,10 @@ class Detector:
             stored = modernise(texts["thresholds"])
             detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
             detector.record = dict(texts["record"])
-            for part, module in (("model.", detector.model), ("scores.", detector.scores)):
+            parts = {"model.": detector.model, "scores.": detector.scores, "correction.": detector.correction}
+            for part, module in parts.items():
+                if module is None:
+                    continue
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]

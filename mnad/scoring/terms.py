@@ -43,10 +43,12 @@ class Term:
     Attributes:
         needs_memory: whether it reads what only a memory gives (``out.distance`` and the like).
         ranges: of the options.
+        needs_colour: whether it means nothing on a grey picture.
         made_for: the layout of the one product whose looks the term knows; None for any.
     """
 
     needs_memory: ClassVar[bool] = False
+    needs_colour: ClassVar[bool] = False
     made_for: ClassVar[str | None] = None
     ranges: ClassVar[dict[str, Range]] = {}
 
