@@ -66,7 +66,7 @@ class Verdict:
         return "" if self.error else ANOMALOUS if self.anomalous else NORMAL
 
     def row(self) -> dict[str, str | float]:
-        """The row of a table of verdicts: ``COLUMNS``, camera, time, terms, gains; numbers are empty beside an error."""
+        """The row of a table of verdicts: ``COLUMNS``, camera, time, terms, gains; no numbers beside an error."""
         camera, time = camera_and_time(self.path)
         numbers = {"score": self.score, "threshold": self.threshold, "margin": self.margin}
         kept = dict.fromkeys(numbers, "") if self.error else numbers
