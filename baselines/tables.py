@@ -105,8 +105,8 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         lines.append(f"padim, patchcore: fitted on a random choice of {MAX_IMAGES:,} training images.")
     if frame.get("robust_worst_mean", pd.Series(dtype=float)).notna().any():
         lines.append(
-            "Clean, mean over changes, worst change: the smaller one of TPR and TNR on the unchanged test and under each "
-            "change of scripts/robustness.py, mean over seeds (each seed's own worst, the changes in brackets)."
+            "Clean, mean over changes, worst change: the smaller one of TPR and TNR on the unchanged test and under "
+            "each change of scripts/robustness.py, mean over seeds (each seed's own worst, the changes in brackets)."
         )
     if data["masks"]:
         lines.append("Pixel AUROC and AUPRO (false positive rates up to 0.3) are taken at the image size above.")

@@ -14,6 +14,7 @@ from mnad.config import DetectorConfig
 from mnad.data.changes import calibration_sets
 from mnad.data.checks import is_grey
 from mnad.data.clips import as_source, check_frames
+from mnad.data.images import Images as Photos
 from mnad.data.images import read_photo, resize, to_input
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
@@ -23,6 +24,7 @@ from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
+from mnad.scoring.drift import PICTURE, Reference, picture_statistics
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold, choose_thresholds
 from mnad.verdict import Verdict
@@ -39,6 +41,8 @@ class Detector:
         correction: of white balance and exposure, the first step before the model; None without.
         scores: fitted scores by name; those with no term left for this model are absent.
         thresholds: one for each score, after :meth:`calibrate`.
+        reference: what the validation normals look like, for a gauge of drift; None before :meth:`calibrate`, for
+            videos, and in checkpoints of before 2026-11-25.
         record: provenance of the training, read from or written to the checkpoint.
     """
 
@@ -70,6 +74,7 @@ class Detector:
                 if not term.needs_memory:
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
+        self.reference: Reference | None = None
         self.record: dict[str, object] = {}
 
     def _check_model(self) -> None:
@@ -178,7 +183,41 @@ class Detector:
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal, anomalous = self.combine(normal_raw), self.combine(known_raw)
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
+        self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous
+
+    @property
+    def statistics_names(self) -> tuple[str, ...]:
+        """What :meth:`statistics` gives of each image."""
+        return (*self.scores[self.primary].names, *PICTURE)
+
+    @torch.inference_mode()
+    def statistics(self, images: Images, batch_size: int = 64, terms: np.ndarray | None = None) -> np.ndarray:
+        """What a gauge of drift looks at (:mod:`mnad.scoring.drift`): raw terms of the verdict, and the picture as it
+        came, N x D float64, by :attr:`statistics_names`.
+
+        Args:
+            terms: raw terms of the primary score where they are known already, N x T.
+        """
+        source = self.source(images)
+        around = None if self.correction is None else self.correction.surroundings
+        terms = self.raw_terms(source, batch_size=batch_size)[self.primary] if terms is None else terms
+        parts = [
+            picture_statistics(target, around).cpu().numpy()
+            for _, target in batches(source, batch_size, device=self.device)
+        ]
+        return np.concatenate([terms, np.concatenate(parts or [np.zeros((0, len(PICTURE)))])], axis=1)
+
+    def gauge_reference(self, images: Images) -> Reference | None:
+        """The reference of a gauge, from normals of the line to watch; None for fewer than 20. At most 2,000 images,
+        evenly spaced, are looked at.
+        """
+        source = self.source(images)
+        if len(source) < 20:
+            return None
+        chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), 2000)).astype(int))
+        values = self.statistics(source.subset(chosen) if len(chosen) < len(source) else source)
+        return Reference(values, self.statistics_names)
 
     def _joined(self, parts: Sequence[Source]) -> dict[str, np.ndarray]:
         """Raw terms of one source after the other; empty without any."""
@@ -209,11 +248,16 @@ class Detector:
             raise UserError(f"score: expected one of {', '.join(self.scores)}, got {name!r}")
         return self.score_all(images)[name or self.primary]
 
-    def predict(self, images: Iterable[Path | str | np.ndarray], batch_size: int = 64) -> Iterator[Verdict]:
+    def predict(
+        self, images: Iterable[Path | str | np.ndarray], batch_size: int = 64, statistics: bool = False
+    ) -> Iterator[Verdict]:
         """The verdict on each of ``images`` (files or H x W x 3 uint8 arrays of any size), in their order.
 
         One batch at a time is in memory, so there may be any number of them. An image that cannot be read has its
-        reason in ``error`` and stops nothing.
+        reason in ``error`` and stops nothing; so does one without colour where the verdict rests on colour.
+
+        Args:
+            statistics: also fill :attr:`mnad.verdict.Verdict.statistics`, for a gauge of drift.
 
         Raises:
             UserError: the detector is not calibrated, or predicts frames of videos, which need those before them.
@@ -223,9 +267,9 @@ class Detector:
             raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
         numbered = enumerate(images)
         while part := list(itertools.islice(numbered, batch_size)):
-            yield from self._verdicts(part)
+            yield from self._verdicts(part, statistics)
 
-    def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]]) -> list[Verdict]:
+    def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]], statistics: bool) -> list[Verdict]:
         found, rows, pixels = [], [], []
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
@@ -240,12 +284,17 @@ class Detector:
                 found.append(Verdict(name, error=str(error)))
         if not pixels:
             return found
-        gains = self.gains(np.stack(pixels))
-        raw = self.raw_terms(np.stack(pixels))
+        batch = np.stack(pixels)
+        raw, gains, looks = self.raw_terms(batch), self.gains(batch), [{} for _ in rows]
+        if statistics:
+            values = self.statistics(batch, terms=raw[self.primary]).tolist()
+            looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
         scores, names = self.combine(raw)[self.primary], self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
-        for row, score, terms, gain in zip(rows, scores.tolist(), raw[self.primary].tolist(), gains, strict=True):
-            found[row] = Verdict(found[row].path, score, threshold, dict(zip(names, terms, strict=True)), gains=gain)
+        numbers = zip(rows, scores.tolist(), raw[self.primary].tolist(), gains, looks, strict=True)
+        for row, score, terms, gain, look in numbers:
+            named = dict(zip(names, terms, strict=True))
+            found[row] = Verdict(found[row].path, score, threshold, named, gains=gain, statistics=look)
         return found
 
     @torch.inference_mode()
@@ -292,6 +341,8 @@ class Detector:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
+        if self.reference is not None:
+            tensors["gauge.reference"] = torch.from_numpy(self.reference.values)
         if self.correction is not None:
             tensors |= {f"correction.{k}": v for k, v in self.correction.state_dict().items()}
         self.record = self.record or provenance()
@@ -316,6 +367,9 @@ class Detector:
             stored = modernise(texts["thresholds"])
             detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
             detector.record = dict(texts["record"])
+            if "gauge.reference" in tensors:
+                values = tensors["gauge.reference"].numpy()
+                detector.reference = Reference(values, detector.statistics_names)
             parts = {"model.": detector.model, "scores.": detector.scores, "correction.": detector.correction}
             for part, module in parts.items():
                 if module is None:

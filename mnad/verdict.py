@@ -41,6 +41,7 @@ class Verdict:
         terms: raw value of each term of the primary score by name.
         error: why there is no verdict, in one line; empty when there is one.
         gains: what the detector's correction multiplied each channel by; empty without a correction.
+        statistics: what a gauge of drift looks at (:mod:`mnad.scoring.drift`); empty unless asked for.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Verdict:
     terms: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     gains: Mapping[str, float] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def margin(self) -> float:

@@ -4,7 +4,6 @@ Quantiles instead of means are what makes them ignore clamps, hands and bars, wh
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from mnad.model.ellipse import SURROUNDINGS, Ellipse, median
 from mnad.model.network import Output
 from mnad.run import UserError
-from mnad.scoring.terms import POSITIVE, SHARE, TINY, Range, Term, is_number
+from mnad.scoring.terms import LOG_FLOOR, POSITIVE, SHARE, TINY, Range, Term, blur, is_number
 
 
 def are_numbers(value: object, count: int) -> bool:
@@ -101,31 +100,6 @@ class Glitter(WellsTerm):
             raise UserError(f"score term glitter: sigma {self.sigma}; expected 4 sigma below the image size {size}")
         fine = residual - gaussian_blur(residual, [kernel, kernel], [self.sigma, self.sigma])
         return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)
-
-
-LOG_FLOOR = 1e-6  # of the squared residuals whose logarithms are differences: far below one grey level
-
-
-@lru_cache(maxsize=32)
-def blur_matrix(size: int, sigma: float) -> Tensor:
-    """size x size, float32: the Gaussian blur of ``size`` pixels in a row, cut off at 4 sigma, reflected at the ends.
-
-    ``matrix @ image @ matrix.T`` blurs; for crops of this size that is several times faster than a convolution.
-    """
-    radius = round(4 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma).square())
-    weights /= weights.sum()
-    period = max(2 * (size - 1), 1)
-    place = (torch.arange(size)[:, None] + torch.arange(-radius, radius + 1)).remainder(period)
-    place = torch.where(place >= size, period - place, place)
-    matrix = torch.zeros(size, size, dtype=torch.float64)
-    return matrix.scatter_add_(1, place, weights.expand(size, -1)).float()
-
-
-def blur(values: Tensor, sigma: float) -> Tensor:
-    """... x H x W -> the same shape, blurred; see :func:`blur_matrix`."""
-    rows, columns = (blur_matrix(size, sigma).to(values) for size in values.shape[-2:])
-    return rows @ values @ columns.T
 
 
 @dataclass(frozen=True)
