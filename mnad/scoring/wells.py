@@ -123,7 +123,7 @@ class RelativeGlitter(WellsTerm):
     ``0.5 log q(fine^2) + 0.5 log q(band^2) - rim_share log q'(rim^2)``, where fine is the residual minus its blur
     (``sigma`` in pixels), band the residual between two blurs (it passes blurred glitter and stops pixel noise), rim
     the grey target minus its blur, q the ``quantile`` inside the well and q' the ``rim_quantile`` around it. A blurred
-    picture loses rim and glitter alike; contrast and exposure cancel.
+    picture loses rim and glitter alike, so do low contrast and exposure; with a share of 1 contrast cancels.
     """
 
     quantile: float = 0.8
