@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from baselines.registry import all_methods, build_method
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
 from mnad.data.dataset import Photographs, open_dataset
-from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
@@ -33,7 +33,7 @@ from mnad.scoring.threshold import choose_thresholds
 from mnad.training.loop import loss_weights
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
-# What may change between two calls: thresholds are chosen anew from the stored scores whenever the tables are made.
+# What may change between two calls: thresholds are chosen again from the stored scores whenever the tables are made.
 FREE = ("out", "overwrite", "seeds", "methods", "resamples", "threshold")
 
 
@@ -66,7 +66,7 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
             there are known anomalies, ``known/<score>``; where the robustness was asked for, ``<change>/<score>`` of
             the test images under each change. Its summary goes under ``robustness``.
     """
-    roles = {role: {} for role in ("test", "validation", "known")}
+    roles: dict[str, dict] = {role: {} for role in ("test", "validation", "known")}
     for key, values in arrays.items():
         role, _, score = key.partition("/")
         if score:
@@ -86,7 +86,7 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
 
 
 def run_one(
-    name: str, config: CompareConfig, seed: int, folder: Path, sources: Mapping[str, Source], data: Photographs
+    name: str, config: CompareConfig, seed: int, folder: Path, sources: Mapping[str, Any], data: Photographs
 ) -> None:
     """Fit, choose the thresholds, judge; the result goes to ``folder``."""
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that did not finish
@@ -108,7 +108,7 @@ def run_one(
         for change, images in tqdm(changed_sets(data.test, changes), f"{name}, changes", len(changes)):
             arrays |= {f"{change}/{score}": values for score, values in method.score_all(images).items()}
     with atomic_path(folder / SCORES) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     write_json(
         folder / RESULT,  # written last: a folder with this file is finished
         {
@@ -125,7 +125,7 @@ def run_one(
 
 def pending(config: CompareConfig) -> Iterator[tuple[int, str, Path]]:
     """(seed, method, folder) that are to do, all methods of a seed before the next seed: those without a result, or
-    all to start anew."""
+    all of them to start afresh."""
     for seed in range(config.seeds):
         for name in config.methods:
             folder = config.out / name / f"seed-{seed}"

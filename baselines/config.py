@@ -39,7 +39,7 @@ class TrainWithBaselines(TrainConfig):
 
 @dataclass(kw_only=True)
 class CompareConfig(DetectorConfig, DataConfig):
-    """What to compare, on which images. A run that was interrupted goes on where it stopped.
+    """What to compare, on which images. An interrupted run resumes where it stopped.
 
     Args:
         out: folder of the comparison.

@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The whole classifier, so that its weights load strictly; :meth:`features` stops where it is told."""
+    """The whole classifier, so that its weights load strictly; :meth:`features` stops at the stage it needs."""
 
     def __init__(self) -> None:
         super().__init__()

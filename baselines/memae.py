@@ -1,7 +1,7 @@
 """MemAE (Gong et al., ICCV 2019): an autoencoder whose decoder sees memory items only, addressed sparsely.
 
 Against MNAD: the items are trained parameters, the decoder gets the read without the query, small addressing
-weights are cut to zero, and an entropy loss makes the addressing sparse.
+weights are set to zero, and an entropy loss makes the addressing sparse.
 """
 
 from typing import ClassVar

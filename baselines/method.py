@@ -18,7 +18,7 @@ from mnad.scoring.threshold import Threshold, choose_thresholds
 
 
 class LeftOut(UserError):
-    """A method that cannot run here for want of an optional package."""
+    """A method that cannot run because an optional package is missing."""
 
 
 class Method(ABC):
@@ -87,7 +87,7 @@ class Method(ABC):
 
     @property
     def parameters(self) -> int:
-        """How many numbers the fitted method keeps: weights, statistics, stored examples; 0 where it says none."""
+        """How many numbers the fitted method keeps (weights, statistics, stored examples); 0 if not counted."""
         return 0
 
     def with_validation(self, normal: Images, validation: Images | None) -> tuple[Images, Images]:

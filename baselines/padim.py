@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,9 @@ class PaDiM(Method):
         """Mean and regularised covariance of the features at each position (eq. 1)."""
         self.channels = None
         normal = training_part(normal, self.seed)
-        shift, total, products = 0.0, 0.0, 0.0
+        shift: Any = 0.0
+        total: Any = 0.0
+        products: Any = 0.0
         for count, batch in enumerate(self.patches(normal, "PaDiM fit")):
             if count == 0:
                 shift = batch.mean(dim=1, keepdim=True)  # sums about a point near the mean lose no digits

@@ -5,7 +5,8 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from baselines.method import Method
-from mnad.data.images import Images, resize
+from mnad.data.images import Images
+from mnad.data.reading import resize
 from mnad.data.source import index_batches
 
 MAX_SIDE = 48  # longer sides are shrunk, since the search is linear in the number of pixels

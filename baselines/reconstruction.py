@@ -69,7 +69,7 @@ class Reconstruction(Method):
         return self.detector.model
 
     def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
-        """The plain score and those of the configuration that the model has all terms of, N float64 each."""
+        """The plain score and those of the configuration whose terms the model all has, N float64 each."""
         return self.detector.score_all(images, name, counts)
 
     def score(self, images: Images) -> np.ndarray:

@@ -78,7 +78,7 @@ def display(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
-    """What has to be said under the table."""
+    """Notes below the table."""
     counts = data["images"]
     lines = [
         f"{data['root']}: {counts['train']} training normals ({config.images.validation_fraction:.0%} of them kept "
@@ -196,17 +196,18 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         names = categories(config.data) if config.data is not None else []
         if not names:
             raise UserError(f"layout_options.category: 'all' of {config.data}; expected a folder of categories")
-        check_config(config)
+        options = config.layout_options
+        parts = [replace(config, layout_options=replace(options, category=n), out=config.out / n) for n in names]
+        check_config(parts[0])
+        config.methods = parts[0].methods
         open_run_folder(config.out, overwrite=False, resume=True, mark="methods")  # each category empties its own
         if not config.overwrite:
             check_same_run(config.out, config, free=FREE)
         write_json(config.out / "config.json", plain(config))
         frames = {}
-        for name in names:
-            options = replace(config.layout_options, category=name)
-            one = replace(config, layout_options=options, out=config.out / name)
-            run_comparison(one)
-            frames[name] = tabulate(one)
+        for name, part in zip(names, parts, strict=True):
+            run_comparison(part)
+            frames[name] = tabulate(part)
         overview(config.out, frames, config)
         results = pd.concat(frames.values())
     else:

@@ -37,7 +37,7 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
     if not paths:
         raise UserError(f"{folder}: no *.png in this folder; expected at least one avatar")
-    images = []
+    images: list[np.ndarray] = []
     for path in paths:
         image = read_on_white(path)
         if size is not None:

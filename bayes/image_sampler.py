@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -20,7 +21,7 @@ class ImageSampler(ABC):
         """One image (H, W, C) uint8 drawn with ``rng``."""
 
     @abstractmethod
-    def log_probability(self, images: np.ndarray) -> float | np.ndarray:
+    def log_probability(self, images: np.ndarray) -> Any:
         """ln P of one image (H, W, C) as a float, or of n images (n, H, W, C) as an array (n,); uint8."""
 
     def sample(self, n: int = 1, random_state: RandomState = None) -> tuple[np.ndarray, np.ndarray]:

@@ -124,7 +124,7 @@ class PixelGenerator(ImageSampler, BaseEstimator):
                 return None
             regions = np.asarray(regions)
             if regions.shape != shape:
-                raise UserError(f"regions: expected that of the images, got shape {regions.shape}: {shape}")
+                raise UserError(f"regions: expected the shape of the images, {shape}, got {regions.shape}")
             return np.unique(regions, return_inverse=True)[1].reshape(shape)
         if regions is not None:
             raise UserError(f"block: {self.block!r} was given together with regions; expected only one of them")

@@ -57,7 +57,7 @@ class StyleGenerator(BaseEstimator):
         alpha = check_alpha(self.alpha)
         if not styles or set(styles) != set(styles_count):
             raise UserError(
-                f"styles_count: expected those of styles, got categories {list(styles_count)}: {list(styles)}"
+                f"styles_count: expected the categories of styles, {list(styles)}, got {list(styles_count)}"
             )
         self.categories_ = tuple(styles)
         self.values_ = {category: tuple(values) for category, values in styles.items()}

@@ -32,7 +32,7 @@ def check_n(n: int, name: str = "n") -> int:
 
 
 def make_rng(seed: int | np.random.Generator | None, name: str = "random_state") -> np.random.Generator:
-    """A Generator from a seed; one that is given is itself, None is a new one. ``name`` is what the error calls it.
+    """A Generator from a seed; a Generator is returned as it is, None makes a new one. Errors call it ``name``.
 
     Raises:
         UserError: ``seed`` is neither a Generator nor None nor a whole number of at least 0.
@@ -81,7 +81,7 @@ def check_weights(weights: np.ndarray | None, n: int) -> np.ndarray:
         return np.ones(n)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != (n,):
-        raise UserError(f"sample_weight: expected one weight per avatar, got shape {weights.shape}: ({n},)")
+        raise UserError(f"sample_weight: expected one weight per avatar, shape ({n},), got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise UserError("sample_weight: expected finite weights of at least 0, not all of them 0")
     return weights

@@ -14,6 +14,7 @@ from figures.entry import Caption, Drawn, Inputs
 from mnad.config import PAST_FRAMES, TrainConfig
 from mnad.model.build import build_model
 from mnad.model.mnad import MNAD
+from mnad.model.network import Network
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 # The parts whose outputs are labelled, in the order of the data.
@@ -29,7 +30,7 @@ Shapes = dict[str, tuple[int, int, int]]  # part -> channels, height, width
 
 
 @torch.inference_mode()
-def shapes(model: MNAD, height: int, width: int) -> Shapes:
+def shapes(model: Network, height: int, width: int) -> Shapes:
     """Part -> (channels, height, width) of its output, and ``input``, ``queries``, ``joined``, from a forward pass."""
     found: Shapes = {"input": (model.in_channels, height, width)}
     modules = dict(model.named_modules())
@@ -90,7 +91,9 @@ def draw_box(axes: Axes, box: Box, text: str, face: str = "white", fontsize: flo
     return box
 
 
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], line: str = "-", bend: float = 0) -> None:
+def arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], line: str | tuple = "-", bend: float = 0
+) -> None:
     """An arrow from point to point, in inches."""
     axes.add_patch(
         FancyArrowPatch(
@@ -182,7 +185,7 @@ def draw_diagram(axes: Axes, s: Shapes, pred: Shapes, items: int, weights: dict[
 
 
 def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
-    """The default model of photographs, and what the prediction variant has besides."""
+    """The default model of photographs, and what the prediction variant adds."""
     config = TrainConfig()
     weights = config.optim.loss_weights
     height, width = config.images.size
@@ -195,19 +198,13 @@ def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
         figure.subplots_adjust(0, 0, 1, 1)
         draw_diagram(axes, recon, pred, config.model.items, weights)
         save_figure(figure, folder / "model" / "architecture.png", FORMATS)
-    count, more = (sum(p.numel() for p in one.parameters()) for one in (model, other))
     shows = (
         "MNAD as drawn by the code: encoder (left), memory (below), decoder (right). Every shape is channels × height "
         f"× width of a real forward pass of the default model (width {config.model.width}, {height} × {width} pixels). "
         "Solid arrows: both variants; dashed: the skips of the prediction variant. Boxes 'block, up' are 2 × "
         "(conv-BN-ReLU) and a transposed convolution with BN-ReLU. Two columns wide (6.9 in)."
     )
-    conclusion = (
-        f"The reconstruction variant has {count:,} weights and no skip: all that reaches the decoder has been to the "
-        f"bottleneck of {recon['queries'][1] * recon['queries'][2]} queries, which are joined with what the memory "
-        f"returns, not replaced by it. So the memory can be passed by. The prediction variant ({more:,} weights at the "
-        f"same size) has skips besides. Loss weights: compactness {weights['compactness']}, separateness "
-        f"{weights['separateness']}."
+    source = "Drawn from `mnad.config.TrainConfig`, `mnad/model/mnad.py` and `mnad/model/blocks.py`; no run."
+    return Drawn(
+        {"model/architecture": Caption("Architecture of MNAD", shows, source, inputs.conclusion("model/architecture"))}
     )
-    source = "Drawn from `mnad.config.TrainConfig`, `mnad/model.py` and `mnad/blocks.py`; no run."
-    return Drawn({"model/architecture": Caption("Architecture of MNAD", shows, source, conclusion)})

@@ -1,6 +1,7 @@
 """The four figures of the generators, from the committed avatars and the table of styles."""
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ def example_figures(avatars: str = "avatars", n: int = 5, seed: int = 0) -> dict
     small, _ = load_avatars(avatars, size=(66, 70))
     regions = attribute_regions(images, load_attributes(avatars, names, styles))
 
-    def generator(**parameters: float) -> PixelGenerator:
+    def generator(**parameters: Any) -> PixelGenerator:
         return PixelGenerator(random_state=seed, **parameters)
 
     plain = generator().fit(images)

@@ -1,4 +1,4 @@
-"""What the commands of the committed figures are told."""
+"""Configurations of the commands around the committed figures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass
 class MakeConfig:
-    """What to draw, from what, to where. Run again, it replaces the figures it made, and no other file.
+    """What to draw, from what, to where. Running it again replaces the figures it made, and no other file.
 
     Args:
         only: names of the figures, as NAME or [NAME,NAME]; none draws all of them.

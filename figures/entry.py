@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from figures.conclusions import CONCLUSIONS
+from figures.config import ROOT
 from mnad.run.files import read_json
 
 MARK = "<!-- drawn by scripts/make_figures.py -->"  # first line of every caption; edits there are lost
@@ -38,6 +40,11 @@ class Inputs:
             raise NotStoredError(f"{found} is missing; expected a stored result there")
         return found
 
+    def conclusion(self, figure: str) -> str:
+        """The hand-written conclusion of ``figure``, which is about the committed results alone."""
+        committed = self == Inputs(ROOT / "figures")
+        return CONCLUSIONS[figure] if committed and figure in CONCLUSIONS else "None is written for these results."
+
 
 @dataclass(frozen=True)
 class Caption:
@@ -45,9 +52,9 @@ class Caption:
 
     Attributes:
         title: one line.
-        shows: what is to be seen, and how to read it.
+        shows: what the figure shows, and how to read it.
         source: run or command, and date.
-        conclusion: what follows from it; written from the numbers, so that it stays true when they change.
+        conclusion: what follows from it, see :mod:`figures.conclusions`.
     """
 
     title: str
@@ -91,8 +98,3 @@ def origin(folder: Path, part: str = "") -> str:
     date = str(record.get("date", "date not stored"))[:10] if "date" in record else "date not stored"
     revision = f", revision {record['git_revision']}" if "git_revision" in record else ""
     return f"{command}, {date}{revision}."
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """``0.9667`` -> ``96.7 %``."""
-    return f"{100 * share:.{digits}f} %"

@@ -1,6 +1,7 @@
 """Test scores of the stored run by group of wells, with the threshold."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,22 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from figures.entry import Caption, Drawn, Inputs
-from figures.stored_run import GROUPS, metrics, run_origin, scored_wells
+from figures.stored_run import metrics, run_origin, scored_wells
 from mnad.report.plotting import ANOMALOUS, COLUMN, EMPTY, FORMATS, NORMAL, PALETTE, save_figure, style
 
 SCORES = {"wells": "score 'wells' (ours)", "mnad": "score 'mnad' (the paper's)"}
-LOOKS = {  # filled light, open, hatched, solid black: told apart in grey
+LOOKS: dict[str, dict[str, Any]] = {  # filled light, open, hatched, solid black: told apart in grey
     "plain normal": {"color": NORMAL},
     "nuisance": {"histtype": "step", "color": PALETTE[0], "linewidth": 1.2},
     "overflow": {"histtype": "step", "color": ANOMALOUS, "hatch": "////", "linewidth": 1.0},
     "empty": {"color": EMPTY, "rwidth": 0.45},
 }
-
-
-def flagged(frame: pd.DataFrame, score: str, threshold: float) -> dict[str, tuple[int, int]]:
-    """Group -> (images at or above ``threshold``, images)."""
-    high = frame[f"score_{score}"] >= threshold
-    return {group: (int(high[frame["group"] == group].sum()), int((frame["group"] == group).sum())) for group in GROUPS}
 
 
 def draw_panel(axes: Axes, frame: pd.DataFrame, score: str, threshold: float) -> None:
@@ -54,13 +49,5 @@ def draw_histograms(inputs: Inputs, folder: Path) -> Drawn:
         f"{judged['thresholds']['wells']['note']}. Filled light: plain normals; open: nuisances (clamp, hand, bar, "
         "off centre, dim), which are normal too; hatched: overflow; black: empty wells. One column wide (3.3 in)."
     )
-    sentences = []
-    for score in SCORES:
-        parts = [f"{n} of {total} {group}" for group, (n, total) in flagged(frame, score, thresholds[score]).items()]
-        sentences.append(f"With '{score}' at or above the threshold: {', '.join(parts)}.")
-    nuisance = {score: flagged(frame, score, thresholds[score])["nuisance"][0] for score in SCORES}
-    fewer = min(nuisance, key=nuisance.__getitem__)
-    if len(set(nuisance.values())) > 1:
-        sentences.append(f"The nuisances are what separates the scores: '{fewer}' flags fewer of them.")
-    caption = Caption("Scores of the test images", shows, run_origin(inputs), " ".join(sentences))
+    caption = Caption("Scores of the test images", shows, run_origin(inputs), inputs.conclusion("synthetic/histograms"))
     return Drawn({"synthetic/histograms": caption})

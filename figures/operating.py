@@ -5,12 +5,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import precision_recall_curve
 
 from figures.entry import Caption, Drawn, Inputs
 from figures.stored_run import metrics, run_origin, scored_wells
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
-from mnad.scoring.bootstrap import interval, resampled_counts, weighted_auroc
+from mnad.scoring.bootstrap import interval, resampled_counts
 from mnad.scoring.metrics import tpr_at
 
 GRID = np.linspace(0, 1, 201)
@@ -56,7 +56,6 @@ def mark_threshold(axes: Axes, x: float, y: float, bars: dict[str, tuple[float, 
 
 def draw_roc_and_pr(inputs: Inputs, folder: Path) -> Drawn:
     """ROC left, precision-recall right."""
-    summary = []
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.2), layout="constrained")
         for (model, score), look in CURVES.items():
@@ -64,22 +63,16 @@ def draw_roc_and_pr(inputs: Inputs, folder: Path) -> Drawn:
             labels, scores = frame["label"].to_numpy(), frame[f"score_{score}"].to_numpy()
             judged = metrics(inputs, model)["evaluations"]["test"]["scores"][score]
             counts = resampled_counts(labels, RESAMPLES)
-            auroc = weighted_auroc(scores, labels, np.ones((1, len(labels))))[0]
-            precision = average_precision_score(labels, scores)
             roc = np.stack([tpr_at(labels, scores, GRID, row) for row in counts])
             recall = np.stack([precision_at(labels, scores, GRID, row) for row in counts])
             draw_curve(left, tpr_at(labels, scores, GRID), roc, look)
             draw_curve(right, precision_at(labels, scores, GRID), recall, look)
-            false_alarms = [1 - rate for rate in reversed(judged["tnr_ci95"])]
+            low, high = judged["tnr_ci95"]
+            false_alarms = 1 - high, 1 - low
             mark_threshold(left, 1 - judged["tnr"], judged["tpr"], {"x": false_alarms, "y": judged["tpr_ci95"]}, look)
             confusion = judged["confusion"]
             hits = confusion["tp"] / max(confusion["tp"] + confusion["fp"], 1)
             mark_threshold(right, judged["tpr"], hits, {"x": judged["tpr_ci95"]}, look)
-            low, high = interval(weighted_auroc(scores, labels, counts))
-            summary.append(
-                f"{look[0]}: AUROC {auroc:.3f} [{low:.3f}, {high:.3f}], average precision {precision:.3f}; at its own "
-                f"threshold TPR {judged['tpr']:.3f}, TNR {judged['tnr']:.3f}"
-            )
         left.plot([0, 1], [0, 1], color="#999999", linewidth=0.6, zorder=0)
         share = labels.mean()
         right.axhline(share, color="#999999", linewidth=0.6, zorder=0)
@@ -96,5 +89,5 @@ def draw_roc_and_pr(inputs: Inputs, folder: Path) -> Drawn:
         "threshold, chosen without any test image, with 95 % Wilson intervals of its rates. Grey lines: chance. Two "
         "columns wide (6.9 in)."
     )
-    caption = Caption("ROC and precision-recall", shows, run_origin(inputs), ". ".join(summary) + ".")
+    caption = Caption("ROC and precision-recall", shows, run_origin(inputs), inputs.conclusion("synthetic/roc_pr"))
     return Drawn({"synthetic/roc_pr": caption})

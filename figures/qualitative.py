@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from figures.entry import Caption, Drawn, Inputs, NotStoredError, percent
+from figures.entry import Caption, Drawn, Inputs, NotStoredError
 from figures.stored_run import GROUPS, drawn_data, group_of, kinds_of_test
 from mnad.data.images import Images
 from mnad.data.layouts import read_layout
@@ -71,46 +71,20 @@ def draw_panel(row: np.ndarray, panel: Panel, error: Normalize, attention: Norma
     row[0].set_xlabel(panel.text, fontsize=6, loc="left", labelpad=1.5)
 
 
-def pick(scores: np.ndarray, kinds: list[str], threshold: float) -> tuple[list[tuple[str, int]], list[str]]:
-    """(text, index) of the typical and the hardest well of each group, and what the verdicts on them are."""
+def pick(scores: np.ndarray, kinds: list[str], threshold: float) -> list[tuple[str, int]]:
+    """(text, index) of the typical and the hardest well of each group."""
     groups = np.array([group_of(kind) for kind in kinds])
-    chosen, verdicts = [], []
+    chosen = []
     for group in GROUPS:
         (members,) = np.nonzero(groups == group)
         if len(members) == 0:
             raise UserError(f"drawn wells: no {group} among the test images; expected at least one")
         spill = group in ("overflow", "empty")
-        for role, place in zip(("typical", "hardest"), typical_and_hardest(scores[members], spill), strict=True):
+        for place in typical_and_hardest(scores[members], spill):
             index = int(members[place])
-            verdict = scores[index] >= threshold
-            chosen.append((f"{kinds[index]}: {scores[index]:.2f}, {'spill' if verdict else 'normal'}", index))
-            if verdict != spill:
-                verdicts.append(f"the {role} {group} ({kinds[index]}, {scores[index]:.2f})")
-    return chosen, verdicts
-
-
-def same_everywhere(items: np.ndarray) -> float:
-    """Share of the positions at which all panels have the same nearest item; ``items`` is P x H' x W'."""
-    return float((items == items[:1]).all(axis=0).mean())
-
-
-def conclude(panels: list[Panel], wrong: list[str], items: int) -> str:
-    """In words: the wrong verdicts, the errors of the typical wells against a plain normal's, the memory."""
-    text = f"Of these eight, the verdict is wrong for {len(wrong)}" + (f": {', '.join(wrong)}. " if wrong else ". ")
-    mean = [float(panel.error.mean()) for panel in panels[::2]]
-    ratios = [f"{value / mean[0]:.1f} in the {group}" for value, group in zip(mean[1:], list(GROUPS)[1:], strict=True)]
-    text += f"Mean squared error of the typical wells, that of the plain normal being 1: {', '.join(ratios)}"
-    text += ", so the size of the error alone takes nuisances for spills. " if mean[1] > min(mean[2:]) else ". "
-    weights = np.stack([panel.attention for panel in panels])
-    text += (
-        f"The nearest item weighs between {weights.min():.3f} and {weights.max():.3f}, an even share would be "
-        f"{1 / items:.3f}: every query reads a mixture of the items. "
-    )
-    same = same_everywhere(np.stack([panel.item for panel in panels]))
-    text += f"At {percent(same, 0)} of the positions all eight wells have the same nearest item."
-    if same > 0.5:
-        text += " Here the items stand for places in the image more than for states of the well."
-    return text
+            verdict = "spill" if scores[index] >= threshold else "normal"
+            chosen.append((f"{kinds[index]}: {scores[index]:.2f}, {verdict}", index))
+    return chosen
 
 
 def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
@@ -126,7 +100,7 @@ def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
     images = Images(layout.test, detector.config.images.size, name="test")
     kinds = kinds_of_test(root)[[relative(file, root) for file in layout.test]].tolist()
     threshold = detector.thresholds[detector.primary].value
-    chosen, wrong = pick(detector.score(images), kinds, threshold)
+    chosen = pick(detector.score(images), kinds, threshold)
     panels = [look(detector, images[index], text) for text, index in chosen]
     error = Normalize(0, float(np.quantile([panel.error for panel in panels], 0.995)))
     weights = np.stack([panel.attention for panel in panels])
@@ -157,5 +131,5 @@ def draw_qualitative(inputs: Inputs, folder: Path) -> Drawn:
     source = (
         f"`checkpoints/{path.name}`" if inputs.checkpoint is None else f"`{path.name}`"
     ) + f", trained {str(detector.record.get('date', 'on an unknown date'))[:10]}, on the drawn wells (seed 0)."
-    conclusion = conclude(panels, wrong, len(detector.model.memory.items))
-    return Drawn({"synthetic/qualitative": Caption("What the detector sees", shows, source, conclusion)})
+    name = "synthetic/qualitative"
+    return Drawn({name: Caption("What the detector sees", shows, source, inputs.conclusion(name))})

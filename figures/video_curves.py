@@ -2,35 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
-from mnad.evaluation.judge import auroc_by_video
 from mnad.report.plots import plot_curves
 from mnad.report.plotting import FORMATS
-from mnad.report.tables import percent_number
 from mnad.run.files import read_table
-from mnad.scoring.metrics import auroc
 
 SCORES = {"score_mnad": "the paper's score `mnad`", "score_peak": "ours, `peak`"}  # column -> what a caption calls it
 VARIANTS = {"recon": "reconstruction", "pred": "prediction"}  # last word of a table's name -> what was scored
-
-
-def conclude(frame: pd.DataFrame, scores: list[str]) -> str:
-    """Frame AUC over all frames, and the best and the worst video of the first score."""
-    whole = [f"{percent_number(auroc(frame['label'].to_numpy(), frame[s].to_numpy()))} % ({SCORES[s]})" for s in scores]
-    text = f"Frame AUC over all {len(frame)} scored frames: {', '.join(whole)}."
-    judged = {video: value for video, value in auroc_by_video(frame, scores[0]).items() if value is not None}
-    if judged:
-        best, worst = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
-        text += (
-            f" Of the {len(judged)} videos with both kinds of frames, {SCORES[scores[0]]} ranks {best} best "
-            f"({percent_number(judged[best])} %) and {worst} worst ({percent_number(judged[worst])} %)."
-        )
-    one = frame["video"].nunique() - len(judged)
-    if one:
-        text += f" {one} videos hold one kind of frames only: their curves count in the AUC over all frames alone."
-    return text
 
 
 def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
@@ -52,5 +30,5 @@ def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
             "are scaled within each video, so heights compare within a panel only. Two columns wide (6.9 in)."
         )
         source = f"{origin(path.parent, path.stem)} Table: `{path.name}`."
-        captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, conclude(frame, scores))
+        captions[stem] = Caption("Scores of the Ped2 test videos", shows, source, inputs.conclusion(stem))
     return Drawn(captions)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from mnad.run.files import output_folder, read_json, read_log, read_table, write
 KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
 
 
-def read_run(folder: Path) -> dict[str, object]:
+def read_run(folder: Path) -> dict[str, Any]:
     """What ``results.json`` says of one run.
 
     Raises:
@@ -93,7 +94,7 @@ def collect_runs(config: CollectConfig) -> None:
     folder = output_folder(config.out, config.overwrite)
     print(frame_auc(results).to_string(index=False))
     write_json(folder / "results.json", {"runs": results})
-    record = {}
+    record: dict[str, Any] = {}
     for run, result in zip(config.runs, results, strict=True):
         part = f"scores_{result['model']['variant']}"
         if part not in record:  # the first run of its variant

@@ -1,6 +1,6 @@
 """Tables over seeds: run configurations, collect their metrics, give mean and standard deviation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from mnad.run import UserError
 METRICS = ("auroc", "tpr", "tnr")
 
 
-def run_seeds(configs: dict[str, TrainConfig], seeds: Sequence[int], out: Path) -> pd.DataFrame:
+def run_seeds(configs: Mapping[str, TrainConfig], seeds: Sequence[int], out: Path) -> pd.DataFrame:
     """Run every configuration with every seed below ``out`` and collect the metrics.
 
-    A finished run is scored anew, a half-finished one goes on, so the table can be interrupted and asked for again.
+    Finished runs are scored again and half-finished ones resumed, so an interrupted table can be repeated.
 
     Returns:
         One row for each (config, model, score, seed) with ``auroc, tpr, tnr``; of videos the model says which

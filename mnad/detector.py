@@ -5,17 +5,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnad.config import DetectorConfig
+from mnad.config import DetectorConfig, past_frames
 from mnad.data.changes import calibration_sets
 from mnad.data.checks import is_grey
-from mnad.data.clips import as_source, check_frames
+from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import Images as Photos
-from mnad.data.images import read_photo, resize, to_input
+from mnad.data.images import to_input
+from mnad.data.reading import read_photo, resize
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
 from mnad.model.correction import build_correction
@@ -59,8 +61,8 @@ class Detector:
             self._check_model()
         self.correction = build_correction(config.correction)
         has_memory = self.model.memory is not None
-        scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
-        self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
+        scores: dict[str, Any] = {name: Score(score, has_memory) for name, score in config.scores.items()}
+        self.scores: Any = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
                 f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
@@ -70,7 +72,7 @@ class Detector:
         if self.correction is not None:
             self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
-            for term in score.terms:
+            for term in score.terms:  # type: ignore[union-attr]
                 if not term.needs_memory:
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
@@ -96,6 +98,16 @@ class Detector:
         return self.config.primary
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images that the model sees."""
+        return self.config.images.size
+
+    @property
+    def past(self) -> int:
+        """Frames before the one that is judged: 4 for prediction, 0 for photographs."""
+        return past_frames(self.config.model.variant)
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
@@ -106,7 +118,7 @@ class Detector:
         return sum(p.numel() for p in self.model.parameters())
 
     def label(self, score: str) -> str:
-        """``score``, and which terms are left of it where the model has not all."""
+        """``score``, with the terms that are left of it where the model lacks some."""
         return self.scores[score].label(score)
 
     def to(self, device: str) -> "Detector":
@@ -270,7 +282,8 @@ class Detector:
             yield from self._verdicts(part, statistics)
 
     def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]], statistics: bool) -> list[Verdict]:
-        found, rows, pixels = [], [], []
+        found: list[Verdict] = []
+        rows, pixels = [], []
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
@@ -282,20 +295,52 @@ class Detector:
                 found.append(Verdict(name))
             except UserError as error:
                 found.append(Verdict(name, error=str(error)))
-        if not pixels:
-            return found
-        batch = np.stack(pixels)
-        raw, gains, looks = self.raw_terms(batch), self.gains(batch), [{} for _ in rows]
-        if statistics:
-            values = self.statistics(batch, terms=raw[self.primary]).tolist()
-            looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
-        scores, names = self.combine(raw)[self.primary], self.scores[self.primary].names
-        threshold = self.thresholds[self.primary].value
-        numbers = zip(rows, scores.tolist(), raw[self.primary].tolist(), gains, looks, strict=True)
-        for row, score, terms, gain, look in numbers:
-            named = dict(zip(names, terms, strict=True))
-            found[row] = Verdict(found[row].path, score, threshold, named, gains=gain, statistics=look)
+        if pixels:
+            judged = self.judge([found[row].path for row in rows], np.stack(pixels)[:, None], statistics)
+            for row, verdict in zip(rows, judged, strict=True):
+                found[row] = verdict
         return found
+
+    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
+        """The verdict on each of ``frames``, under its name; the test changes no memory item.
+
+        Args:
+            frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
+                whose verdict is on the last frame.
+            statistics: also fill :attr:`mnad.verdict.Verdict.statistics`, for a gauge of drift.
+
+        Raises:
+            UserError: the detector is not calibrated.
+        """
+        self.check_calibrated()
+        raw = self.raw_terms(Windows(frames))
+        gains = self.gains(frames[:, -1])
+        looks: list[dict[str, float]] = [{} for _ in names]
+        if statistics:
+            values = self.statistics(frames[:, -1], terms=raw[self.primary]).tolist()
+            looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
+        scores, terms = self.combine(raw)[self.primary].tolist(), self.scores[self.primary].names
+        threshold = self.thresholds[self.primary].value
+        return [
+            Verdict(name, score, threshold, dict(zip(terms, values, strict=True)), gains=gain, statistics=look)
+            for name, score, values, gain, look in zip(
+                names, scores, raw[self.primary].tolist(), gains, looks, strict=True
+            )
+        ]
+
+    @torch.inference_mode()
+    def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the model makes of ``frames`` (see :meth:`judge`), and how far that is from the last frame.
+
+        Returns:
+            N x H x W x 3 uint8 RGB, and the anomaly map of :meth:`anomaly_map`, N x H x W float32.
+        """
+        self.model.eval()
+        x, target = Windows(frames).inputs(np.arange(len(frames)))
+        target, out = self.forward(x.to(self.device), target.to(self.device))
+        output, target = out.output.cpu(), target.cpu()
+        pictures = ((output + 1) * 127.5).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+        return pictures, ((output - target) / 2).square().mean(dim=1).numpy()
 
     @torch.inference_mode()
     def gains(self, images: np.ndarray) -> list[dict[str, float]]:
@@ -335,7 +380,7 @@ class Detector:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
 
         Raises:
-            UserError: a model that no name of a configuration stands for, or a file that cannot be written.
+            UserError: a model that is not registered under a name, or a file that cannot be written.
         """
         if self.config.model.name not in MODELS:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")

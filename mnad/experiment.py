@@ -1,6 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,12 +13,23 @@ from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.result import Evaluation
+from mnad.line.run_report import write_run_report
 from mnad.model.build import choose_device
 from mnad.model.correction import corrected
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
-from mnad.run.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
+from mnad.run.files import (
+    check_run_folder,
+    locked,
+    open_run_folder,
+    read_json,
+    read_log,
+    stamped,
+    write_csv,
+    write_json,
+    write_text,
+)
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.training.loop import loss_weights, train
@@ -28,17 +39,24 @@ SCHEMA = 2  # of metrics.json
 Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
 
 
-def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
-    """Build every model of the run once, to see what can be wrong before anything is written.
+def check_models(config: TrainConfig) -> list[Detector]:
+    """Build every model of the run once, to see what can be wrong before anything is read or written.
 
     Raises:
-        UserError: a score that is made for other data; see :class:`mnad.detector.Detector`,
-            :func:`mnad.model.build.choose_device` and :func:`mnad.training.loop.loss_weights`.
+        UserError: see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
+            :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
-    for name in dict.fromkeys((config.model.name, *config.compare)):
-        detector = Detector(config.detector(model=replace(config.model, name=name)))
+    names = dict.fromkeys((config.model.name, *config.compare))
+    detectors = [Detector(config.detector(model=replace(config.model, name=name))) for name in names]
+    for detector in detectors:
         loss_weights(detector.model, config.optim)
+    return detectors
+
+
+def check_scores(detectors: Sequence[Detector], data: Photographs | Videos) -> None:
+    """Raises ``UserError`` for a score that is made for other data."""
+    for detector in detectors:
         foreign = made_for_other(detector, data)
         if foreign:
             example = "ped2_recon" if data.layout_name == "video" else data.layout_name
@@ -122,7 +140,9 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
+    report = write_run_report(folder, detector, data, evaluations)
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
+    print(f"{config.model.name}: report {report}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
             print(f"doubt: {doubt}")
@@ -130,6 +150,25 @@ def run_model(
     if health:
         print(health_line(health))
     return table_rows(detector, config.model.name, evaluations)
+
+
+def check_same_data(path: Path, split: Mapping) -> None:
+    """A resumed run must go on with the images that it began with, by name and content.
+
+    Raises:
+        UserError: the stored ``split.json`` says otherwise; names the first difference.
+    """
+    if not path.is_file():
+        return
+    stored = read_json(path, "the split of a run")
+    for key in ("train", "validation", "known"):
+        before, now = (set(found.get(key, ())) for found in (stored, split))
+        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
+            if names:
+                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
+    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
+    if changed:
+        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
 
 
 def run_experiment(config: TrainConfig) -> Path:
@@ -140,18 +179,28 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    detectors = check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
-    check_models(config, data)
+    check_scores(detectors, data)
     kind = "wells" if isinstance(data, Photographs) else "video"
     out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
     findings = data.read()
     sources = data.sources(config.seed)
-    folder = open_run_folder(out, config.overwrite, config.resume)
+    with locked(out):
+        return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
+
+
+def run_in(
+    folder: Path, config: TrainConfig, data: Photographs | Videos, sources: Mapping[str, Source], findings: dict
+) -> Path:
+    """The part of :func:`run_experiment` that writes, into the open run folder."""
     check_same_run(folder, config)
     print(f"{data.root}: {data}")
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
-    write_json(folder / "split.json", data.split_record(config.seed))
+    split = data.split_record(config.seed)
+    check_same_data(folder / "split.json", split)
+    write_json(folder / "split.json", split)
     rows: Rows = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
         one = replace(config, model=replace(config.model, name=name))

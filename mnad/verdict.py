@@ -70,9 +70,9 @@ class Verdict:
     def row(self) -> dict[str, str | float]:
         """The row of a table of verdicts: ``COLUMNS``, camera, time, terms, gains; no numbers beside an error."""
         camera, time = camera_and_time(self.path)
-        numbers = {"score": self.score, "threshold": self.threshold, "margin": self.margin}
-        kept = dict.fromkeys(numbers, "") if self.error else numbers
+        numbers: dict[str, str | float] = {"score": self.score, "threshold": self.threshold, "margin": self.margin}
+        kept = {name: "" for name in numbers} if self.error else numbers
         # a file name that is no UTF-8 is escaped, so that the table always is
         path = self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         row = {"path": path, "verdict": self.verdict, **kept, "error": self.error, "camera": camera, "time": time}
-        return row | dict(self.terms) | {f"gain_{channel}": gain for channel, gain in self.gains.items()}
+        return {**row, **self.terms, **{f"gain_{channel}": gain for channel, gain in self.gains.items()}}

@@ -1,6 +1,6 @@
 """Regenerate the ablation table: every step from plain MNAD to the shipped score, over seeds.
 
-Finished runs are kept and read again, so an interrupted table goes on where it stopped.
+Finished runs are kept and read again, so an interrupted table resumes where it stopped.
 """
 
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,7 @@ def main(config: AblateConfig) -> None:
     stems = [path.stem for path in config.configs]
     if len(set(stems)) < len(stems):
         raise UserError(f"--configs: expected files of different names, got {', '.join(map(str, config.configs))}")
-    configs = {
+    configs: dict[str, TrainWithBaselines] = {
         path.stem: replace(parse(TrainWithBaselines, ["--config", str(path)]), data=config.data)
         for path in config.configs
     }

@@ -1,6 +1,6 @@
 """Train every detector several times on one dataset and tabulate them: CSV, Markdown, LaTeX, a figure.
 
-Interrupted, the same command goes on from where it stopped.
+Run the same command again after an interruption and it resumes.
 """
 
 from pathlib import Path

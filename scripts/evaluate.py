@@ -79,12 +79,17 @@ def main(config: EvaluateConfig) -> None:
     from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
 
     baselines.register()
+    if config.json is not None and config.json == config.csv:
+        raise UserError(f"--json and --csv: both {config.json}; expected two files")
     video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
             check_replaceable(path, mark)
     detector = Detector.load(config.checkpoint).to(config.device)
-    data = open_dataset(config, detector.config.images, detector.config.model.variant, train=False)
+    variant = detector.config.model.variant
+    if not video and variant != "recon":
+        raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
+    data = open_dataset(config, detector.config.images, variant, train=False)
     csv, figure, folder = config.csv, config.video.figure and free(config.video.figure), stamped(config.data.stem)
     if isinstance(data, Videos):
         if data.labels is None:  # no metrics, so the scores are what there is to see

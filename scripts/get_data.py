@@ -31,7 +31,7 @@ class GetDataConfig:
 
 
 def main(config: GetDataConfig) -> None:
-    """Fetch and say what came."""
+    """Fetch, check, and print what was found."""
     from mnad.data.fetch import fetch
 
     print(f"{config.out}: {fetch(config.source, config.out, config.layout, config.layout_options)}")

@@ -51,7 +51,8 @@ def main(config: ImportConfig) -> None:
     images = ImageConfig(height=config.height, width=config.width)
     model = load_official(read_state(config.weights), read_items(config.items), config.variant)
     count, dim = model.memory.items.shape
-    network = ModelConfig(variant=config.variant, width=model.encoder.stage1[0].out_channels, items=count, item_dim=dim)
+    width = len(model.state_dict()["encoder.stage1.0.weight"])
+    network = ModelConfig(variant=config.variant, width=width, items=count, item_dim=dim)
     scores = {"mnad": mnad_score(config.variant)}  # the paper's; no threshold, since no validation set was seen
     detector = Detector(DetectorConfig(model=network, images=images, scores=scores, primary="mnad"), model)
     detector.record = provenance() | {"imported": {"weights": config.weights.name, "items": config.items.name}}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT, tiny_config
 
-from mnad.config import ImageConfig, ModelConfig, OptimConfig, TrainConfig
+import baselines
 from mnad.data.synthetic import draw_wells
 from mnad.experiment import run_experiment
 
-ROOT = Path(__file__).resolve().parents[1]
-TINY = ["--model.width=4", "--model.item_dim=16", "--optim.epochs=2", "--optim.threads=1"]
+baselines.register()
 
 
 @pytest.fixture(scope="session")
@@ -27,17 +27,6 @@ def tiny_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wells(tiny_wells: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
     return Path(shutil.copytree(tiny_wells, tmp_path / "wells"))
-
-
-def tiny_config(**changes: object) -> TrainConfig:
-    """A configuration that trains in about a second."""
-    defaults = {
-        "model": ModelConfig(width=4, item_dim=16),
-        "images": ImageConfig(validation_fraction=0.25),
-        "optim": OptimConfig(epochs=2, batch_size=8, threads=1),
-        "compare": [],
-    }
-    return TrainConfig(**{**defaults, **changes})
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +49,20 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         return 0
 
     return call
+
+
+@pytest.fixture
+def error_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """``error_line()`` is the one line of error that the script has printed since the last look, and no traceback."""
+
+    def read() -> str:
+        text = capsys.readouterr().err
+        assert "Traceback" not in text, text
+        (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+        assert text.rstrip().splitlines()[-1] == line, text  # nothing after it
+        return line
+
+    return read
 
 
 @pytest.fixture(autouse=True)

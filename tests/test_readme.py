@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY
+from helpers import ROOT, TINY
 from video_data import SIZE, walk, write_avi, write_dataset
 
-READMES = ("README.md", "README.ru.md", "checkpoints/README.md", "CONTRIBUTING.md")
+DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
+READMES = ("README.md", "README.ru.md", "checkpoints/README.md", "CONTRIBUTING.md", *DOCS)
 VIDEO = [*TINY[:3], f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "--optim.threads=1"]
 QUICK = {  # what is added to each command to make it tiny
     "train_mnad": TINY,
@@ -64,7 +65,7 @@ def test_command(command: str, home: Path, script: Callable[..., int], monkeypat
     words = shlex.split(command)
     name = Path(words[1]).stem
     video = "ped2" in command
-    stand_in = {"DIR": "videos" if video else "wells", "LINK OF THE COURSE": "wells.zip"}
+    stand_in = {"DIR": "videos" if video else "wells", "LINK OF THE COURSE": "wells.zip", "PATH...": "wells/test/imgs"}
     arguments = [stand_in.get(word, word) for word in words[2:]]
     if name == "train_mnad" and video:
         arguments += [*VIDEO, "--optim.epochs=1"]
@@ -75,12 +76,26 @@ def test_command(command: str, home: Path, script: Callable[..., int], monkeypat
     assert script(name, *arguments) == 0
 
 
-def test_python_snippets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("name", [name for name in READMES if blocks(name, "python")])
+def test_python_snippets(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """They run one after the other, and what the comment behind a print promises is printed."""
-    pytest.importorskip("resvg_py")
+    if name == "docs/bayes.md":
+        pytest.importorskip("resvg_py")
     monkeypatch.chdir(ROOT)
-    code = "".join(blocks("README.md", "python"))
-    exec(compile(code, "README.md", "exec"), {})
+    code = "".join(blocks(name, "python"))
+    exec(compile(code, name, "exec"), {})
     printed = capsys.readouterr().out.splitlines()
     promised = re.findall(r"print\(.*\)\s+# (.+)", code)
-    assert promised and set(promised) <= set(printed)
+    assert set(promised) <= set(printed)
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 1300
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_links(name: str) -> None:
+    """Every relative link of a README leads to a file."""
+    folder = (ROOT / name).parent
+    links = re.findall(r"\]\((?!http)([^)#\s]+)", (ROOT / name).read_text())
+    assert [link for link in links if not (folder / link).exists()] == []

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import tiny_config
+from helpers import tiny_config
 
 from mnad.data.changes import Change
 from mnad.evaluation.robustness import changed_sets, plot_robustness, robustness, summary, table_changes, to_markdown

@@ -117,7 +117,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     Args:
         out: run folder; none makes ``runs/wells-<date>-<time>``.
         overwrite: empty an existing run folder first.
-        resume: go on in an existing run folder.
+        resume: continue the run of an existing folder.
         seed: of weights, order and validation split (the synthetic wells are always the same).
         compare: further models, trained and judged by the same loop and scores, for the table.
         optim: the training loop.

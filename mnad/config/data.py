@@ -42,11 +42,13 @@ class DataConfig:
             synthetic wells into ``data/synthetic_wells``.
         layout: how ``data`` is laid out; ``auto`` looks at its folders.
         layout_options: names and shares of the layouts that need some.
+        skip_bad: leave out photographs that cannot be read, counted and named; without it they end the command.
     """
 
     data: Path | None = None
     layout: str = "auto"
     layout_options: LayoutOptions = field(default_factory=LayoutOptions)
+    skip_bad: bool = False
 
 
 @dataclass

@@ -29,7 +29,8 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from mnad.config import CalibrationConfig
-from mnad.data.images import Images, read_photo, resize
+from mnad.data.images import Images
+from mnad.data.reading import read_photo, resize
 from mnad.data.source import LONG, Source
 from mnad.run import UserError
 

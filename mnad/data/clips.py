@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mnad.config import PAST_FRAMES, ImageConfig, Variant, past_frames
-from mnad.data.images import Images, check_array, to_input
+from mnad.data.images import Images, to_input
+from mnad.data.reading import check_array
 from mnad.data.source import Source
 from mnad.data.videos import FrameFolder
 from mnad.run import UserError
@@ -29,6 +31,25 @@ def check_length(count: int, past: int, name: object) -> None:
     """Raises ``UserError`` if ``count`` frames hold no clip."""
     if count <= past:
         raise UserError(f"{name}: {count} frames; expected at least {past + 1} ({past} past frames and the target)")
+
+
+class Windows:
+    """Clips that are in memory already; a :class:`mnad.data.source.Source`.
+
+    Args:
+        frames: N x (P + 1) x H x W x 3 uint8, oldest frame first; P = 0 for photographs.
+    """
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def inputs(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """See :class:`Clips`."""
+        frames = self.frames[indices]
+        return clip_input(to_input(frames.reshape(-1, *frames.shape[2:])).unflatten(0, frames.shape[:2]))
 
 
 class Clips:
@@ -107,7 +128,7 @@ def check_frames(images: np.ndarray, size: tuple[int, int]) -> None:
         )
 
 
-def as_source(images: object, config: ImageConfig, variant: Variant, name: str = "images") -> Source:
+def as_source(images: Any, config: ImageConfig, variant: Variant, name: str = "images") -> Source:
     """``images`` as what a model of ``variant`` reads.
 
     Args:

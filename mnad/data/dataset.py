@@ -1,5 +1,6 @@
 """What an experiment runs on: photographs or videos behind one small protocol."""
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -40,7 +41,7 @@ class Dataset(Protocol):
         ...
 
     def read(self) -> dict[str, object]:
-        """Read everything once, so that what is wrong is told before anything is trained; returns the findings."""
+        """Read everything once, so that errors show before training starts; returns the findings."""
         ...
 
     def split_record(self, seed: int) -> dict[str, object]:
@@ -61,29 +62,39 @@ class Photographs:
 
     words = "images"
 
-    def __init__(self, layout: Layout, images: ImageConfig, allow_mixed: bool = False) -> None:
-        self.layout, self.images, self.allow_mixed = layout, images, allow_mixed
+    def __init__(self, layout: Layout, images: ImageConfig, allow_mixed: bool = False, skip_bad: bool = False) -> None:
+        self.layout, self.images, self.allow_mixed, self.skip_bad = layout, images, allow_mixed, skip_bad
+        self.skipped: dict[str, list[str]] = {}
         self.root, self.labels, self.layout_name = layout.root, layout.labels, layout.name
 
-    def _open(self, paths: list[Path], name: str) -> Images:
-        return Images(paths, self.images.size, self.images.memory_gb, name)
+    def _open(self, role: str, name: str) -> Images:
+        """The images of one role of the layout, which then holds those that were not left out."""
+        images = Images(getattr(self.layout, role), self.images.size, self.images.memory_gb, name, self.skip_bad)
+        if images.skipped:
+            self.skipped[name] = images.skipped
+            setattr(self.layout, role, images.sources)
+            if role == "test":
+                self.labels = self.layout.labels = self.layout.labels[images.kept]
+            for reason in images.skipped:
+                warnings.warn(f"left out: {reason}", stacklevel=2)
+        return images
 
     @cached_property
     def normals(self) -> Images:
         """Training and validation normals."""
-        return self._open(self.layout.train, "train")
+        return self._open("train", "train")
 
     @cached_property
     def known(self) -> Images | None:
         """Known anomalies, for the threshold only."""
-        return self._open(self.layout.known, "known anomalies") if self.layout.known else None
+        return self._open("known", "known anomalies") if self.layout.known else None
 
     @cached_property
     def test(self) -> Images:
         """The test images. Raises ``UserError`` when there are none."""
         if not self.layout.test:
             raise UserError(f"{self.root}: no test images; expected at least one")
-        return self._open(self.layout.test, "test")
+        return self._open("test", "test")
 
     @cached_property
     def masks(self) -> np.ndarray | None:
@@ -102,7 +113,7 @@ class Photographs:
     def sources(self, seed: int) -> dict[str, Source]:
         """See :class:`Dataset`."""
         held_in, held_out = self.split(seed)
-        found = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
+        found: dict[str, Source] = {"train": self.normals.subset(held_in), "validation": self.normals.subset(held_out)}
         return found | ({"known": self.known} if self.known is not None else {})
 
     def read(self) -> dict[str, object]:
@@ -110,18 +121,21 @@ class Photographs:
         roles = {"train": self.normals, "known": self.known, "test": self.test}
         roles = {role: images for role, images in roles.items() if images is not None}
         grey = check_colours(roles, self.labels, self.allow_mixed)
-        return {"grey_images_among_colour": grey, **duplicates(roles)}
+        skipped = {"left_out": self.skipped} if self.skipped else {}
+        return {"grey_images_among_colour": grey, **duplicates(roles), **skipped}
 
     def split_record(self, seed: int) -> dict[str, object]:
         """See :class:`Dataset`; ``sha256`` says what the training and the threshold have seen, whatever its name."""
         seen = [self.normals, *([self.known] if self.known is not None else [])]
         digests = {
-            relative(s, self.root): d for images in seen for s, d in zip(images.sources, images.digests, strict=True)
+            relative(s, self.root): d  # type: ignore[arg-type]  # files, as they come from a folder
+            for images in seen
+            for s, d in zip(images.sources, images.digests, strict=True)
         }
-        return split_roles(self.layout, self.split(seed)[1]) | {"sha256": digests}
+        return split_roles(self.layout, self.split(seed)[1].tolist()) | {"sha256": digests}
 
     def check_unseen(self, checkpoint: Path) -> None:
-        """See :class:`Dataset`; a copy under another name is told by a warning."""
+        """See :class:`Dataset`; a copy under another name raises a warning."""
         seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
 
     def __str__(self) -> str:
@@ -189,4 +203,4 @@ def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, trai
         raise UserError(f"model.variant: expected recon for photographs, got {variant}")
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     layout = read_layout(root, config.layout, train=train, options=config.layout_options)
-    return Photographs(layout, images, config.layout_options.allow_mixed)
+    return Photographs(layout, images, config.layout_options.allow_mixed, config.skip_bad)

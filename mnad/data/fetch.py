@@ -1,7 +1,7 @@
 """A dataset from a link or an archive into a folder that the other commands can read."""
 
+import errno
 import lzma
-import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -13,6 +13,8 @@ from mnad.data.layouts import is_video, read_layout
 from mnad.data.videos import read_videos
 from mnad.run import UserError
 from mnad.run.files import free
+
+MAX_UNPACKED = 50_000_000_000  # bytes; far above any dataset that this project knows
 
 
 def download(link: str, target: Path) -> None:
@@ -34,33 +36,75 @@ def download(link: str, target: Path) -> None:
         raise UserError(f"{link}: leads to no file; expected a link to a public file")
 
 
+def check_room(total: int, archive: Path) -> None:
+    """Raises ``UserError`` when the members of ``archive`` would take more than ``MAX_UNPACKED`` bytes."""
+    if total > MAX_UNPACKED:
+        raise UserError(f"{archive}: unpacks to {total:,} bytes; expected at most {MAX_UNPACKED:,}")
+
+
 def unzip(archive: Path, folder: Path) -> None:
     """Unpack every member of a zip; :func:`shutil.unpack_archive` drops those with two dots in their name, unasked.
 
     Raises:
-        UserError: a member that would leave ``folder``.
+        UserError: nothing in it, too much in it, or a member that would leave ``folder``.
     """
     with zipfile.ZipFile(archive) as file:
+        members = file.infolist()
+        if not members:
+            raise UserError(f"{archive}: is empty; expected a zip or tar archive of a dataset")
+        check_room(sum(member.file_size for member in members), archive)
         for name in file.namelist():
             if name.startswith("/") or ".." in Path(name).parts:
                 raise UserError(f"{archive}: {name} lies outside the archive's folder; expected a path inside")
         file.extractall(folder)
 
 
+def untar(archive: Path, folder: Path) -> None:
+    """Unpack every member of a tar, compressed or not.
+
+    Raises:
+        UserError: nothing in it, too much in it, or an end that is missing: tarfile takes a header that is cut off
+            for the end of the archive, and what follows it for nothing.
+        tarfile.TarError, OSError: no tar, damaged, or a member that would leave ``folder``.
+    """
+    with tarfile.open(archive) as file:
+        total = 0
+        for member in file:
+            total += member.size
+            check_room(total, archive)
+        file.fileobj.seek(file.offset)
+        if file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise UserError(f"{archive}: is cut off after {len(file.getmembers())} members; expected a whole archive")
+        if not file.getmembers():
+            raise UserError(f"{archive}: is empty; expected a zip or tar archive of a dataset")
+        file.extractall(folder, filter="data")
+
+
+def not_unpacked(archive: Path, error: Exception) -> UserError:
+    """What is wrong with ``archive``, in one line."""
+    reason = " ".join(str(error).split())
+    return UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive")
+
+
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack ``archive`` (zip or tar, compressed or not) into ``folder``; returns the folder that holds the dataset.
 
     Raises:
-        UserError: another kind of file, a damaged one, or one with a member that would leave ``folder``.
+        UserError: another kind of file, a damaged one, a full disk, or see :func:`unzip` and :func:`untar`.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         if zipfile.is_zipfile(archive):
             unzip(archive, folder)
         else:
-            shutil.unpack_archive(archive, folder, "tar", filter="data")
-    # RuntimeError: an encrypted zip; OSError: ReadError among others, and a full disk
-    except (OSError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}); expected a zip or tar archive") from error
+            untar(archive, folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{folder}: no space left to unpack {archive}; expected a larger disk") from error
+        raise not_unpacked(archive, error) from error
+    # RuntimeError: an encrypted zip
+    except (RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise not_unpacked(archive, error) from error
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -73,7 +117,7 @@ def describe(root: Path, layout: str = "auto", options: LayoutOptions | None = N
     """
     if is_video(root, layout, options):
         videos = read_videos(root)
-        frames = sum(len(video) for video in videos.test)
+        frames = sum(len(video) for video in videos.test)  # type: ignore[misc, arg-type]  # a folder has no films
         return f"{len(videos.train)} training videos, {len(videos.test)} test videos with {frames} frames"
     found = read_layout(root, layout, options=options)
     return (

@@ -15,14 +15,15 @@ are only told, since seed and fraction of a run decide the split.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from mnad.config import LayoutOptions
 from mnad.data.hdf5 import is_member
-from mnad.data.images import SUFFIXES
 from mnad.data.layout import Layout
+from mnad.data.paths import SUFFIXES
 from mnad.run import UserError
 
 ROLES = ("train", "known", "test_normal", "test_anomalous")
@@ -74,7 +75,7 @@ def find(root: Path, patterns: object, key: str) -> list[Path]:
     return list(found)
 
 
-def find_masks(root: Path, masks: object, images: list[Path]) -> dict[Path, Path]:
+def find_masks(root: Path, masks: Any, images: list[Path]) -> dict[Path, Path]:
     """The mask of each of ``images``, by template or by mapping.
 
     Raises:

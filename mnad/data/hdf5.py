@@ -2,11 +2,14 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
 from mnad.run import UserError
+
+if TYPE_CHECKING:  # imported where it is used: most images are files
+    import h5py
 
 SUFFIXES = (".h5", ".hdf5")
 IMAGES = "images"
@@ -18,12 +21,14 @@ def is_member(path: Path) -> bool:
 
 
 @lru_cache(maxsize=8)
-def open_images(path: Path) -> h5py.Dataset:
+def open_images(path: Path) -> "h5py.Dataset":
     """The dataset of images of an HDF5 file, kept open.
 
     Raises:
         UserError: missing, no HDF5 file, or without images.
     """
+    import h5py
+
     if not path.is_file():
         raise UserError(f"{path}: missing; expected an HDF5 file with the dataset {IMAGES!r}")
     try:

@@ -1,148 +1,26 @@
-"""Reading photographs: any size, depth and channel count becomes uint8 RGB of one size, decoded once if it fits."""
+"""Photographs as a source: read to one size, decoded once if they fit into memory; and their split."""
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mnad.data.hdf5 import is_member, member
+from mnad.data.reading import read_photo, resize
 from mnad.run import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
-
-def list_images(folder: Path) -> list[Path]:
-    """Image files of ``folder`` (not below it), sorted by name.
-
-    Raises:
-        UserError: the folder is missing or holds no image.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: missing; expected a folder of images")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not paths:
-        raise UserError(f"{folder}: holds no image; expected files ending in {', '.join(SUFFIXES)}")
-    return paths
-
-
-def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
-    """OpenCV's H x W [x C] array (grey, BGR or BGRA; 8 or 16 bit) -> H x W x 3 uint8 RGB. Alpha is laid on white.
-
-    Raises:
-        UserError: another depth or channel count.
-    """
-    if image.dtype == np.uint16:
-        image = (image // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise UserError(f"{name}: pixels of type {image.dtype}; expected 8 or 16 bit")
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    if channels == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if channels == 4:
-        alpha = image[..., 3:].astype(np.float32) / 255
-        white = image[..., :3] * alpha + 255 * (1 - alpha)
-        return np.ascontiguousarray(np.rint(white).astype(np.uint8)[..., ::-1])
-    raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of one file.
-
-    Raises:
-        UserError: missing, unreadable or empty.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected an image file") from error
-    if not data:
-        raise UserError(f"{path}: is empty (zero bytes); expected an image file")
-    return data
-
-
-def decode(data: bytes, name: object) -> np.ndarray:
-    """The pixels of a file's content as OpenCV decodes them: H x W [x C], grey, BGR or BGRA, of the file's own depth.
-
-    Raises:
-        UserError: not an image.
-    """
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UserError(f"{name}: is not a readable image; expected {', '.join(SUFFIXES)}")
-    return image
-
-
-def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
-    """``image`` if it is H x W x 3 uint8.
-
-    Raises:
-        UserError: another shape or type, such as floats from 0 to 1.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"{name}: expected H x W x 3 uint8 (RGB, 0 to 255), got {found}")
-    return image
-
-
-@dataclass
-class Photo:
-    """One image as it was read; the file is opened once for all of it."""
-
-    pixels: np.ndarray  # H x W x 3 uint8 RGB, of its own size
-    digest: str  # SHA-256 of the file's bytes, of the pixels of a member of an HDF5 file or of an array
-    grey: bool  # whether one channel was stored
-
-
-def read_photo(source: "Path | str | np.ndarray") -> Photo:
-    """Read one file, one image inside an HDF5 file (:mod:`mnad.data.hdf5`), or take one array.
-
-    Raises:
-        UserError: see :func:`read_bytes`, :func:`decode`, :func:`to_rgb8`, :func:`check_array` and
-            :func:`mnad.data.hdf5.member`.
-    """
-    if isinstance(source, np.ndarray):
-        return Photo(check_array(source), hashlib.sha256(source.tobytes()).hexdigest(), False)
-    path = Path(source)
-    if is_member(path):
-        stored = member(path)
-        data, pixels = stored.tobytes(), stored if stored.ndim == 3 else cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
-    else:
-        data = read_bytes(path)
-        stored = decode(data, path)
-        pixels = to_rgb8(stored, path)
-    grey = stored.ndim == 2 or (stored.shape[2] == 4 and bool((stored[..., :3] == stored[..., :1]).all()))
-    return Photo(pixels, hashlib.sha256(data).hexdigest(), grey)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """The pixels of one image, H x W x 3 uint8 RGB; see :func:`read_photo`."""
-    return read_photo(path).pixels
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """H x W x 3 uint8 -> ``size`` = (height, width); area averaging when shrinking, bilinear when growing."""
-    height, width = size
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def normalised(images: Tensor) -> Tensor:
+    """N x H x W x 3 uint8 -> N x 3 x H x W float32 in [-1, 1], the model's input."""
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def to_input(images: np.ndarray) -> Tensor:
-    """N x H x W x 3 uint8 -> N x 3 x H x W float32 in [-1, 1], the model's input."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    """:func:`normalised` of an array."""
+    return normalised(torch.from_numpy(images))
 
 
 class Images(Sequence):
@@ -155,9 +33,15 @@ class Images(Sequence):
         size: (height, width) of every image.
         memory_gb: largest array to keep, in GB (10^9 bytes); beyond it every access decodes.
         name: what the progress bar says; no bar for fewer than 1,000 files.
+        skip_bad: leave out what cannot be read instead of refusing it.
 
     Attributes:
+        kept: indices into the given ``sources`` of those that were not left out.
+        skipped: why each of the others was.
         seconds: spent on reading so far.
+
+    Raises:
+        UserError: files that cannot be read, all of them named at once.
     """
 
     def __init__(
@@ -166,8 +50,11 @@ class Images(Sequence):
         size: tuple[int, int],
         memory_gb: float = 4.0,
         name: str = "images",
+        skip_bad: bool = False,
     ) -> None:
         self.sources = [Path(source) if isinstance(source, str) else source for source in sources]
+        self.kept = np.arange(len(self.sources))
+        self.skipped: list[str] = []
         self.size = size
         self.name = name
         self.cache: np.ndarray | None = None
@@ -175,21 +62,35 @@ class Images(Sequence):
         self._seen: tuple[list[str], list[bool]] | None = None
         if len(self.sources) * size[0] * size[1] * 3 <= memory_gb * 1e9:
             self.cache = np.empty((len(self.sources), *size, 3), dtype=np.uint8)
-            self._read_all(self.cache)
+            self._read_all(self.cache, skip_bad)
+        elif skip_bad:
+            self._read_all(skip_bad=True)
 
-    def _read_all(self, into: np.ndarray | None = None) -> None:
+    def _read_all(self, into: np.ndarray | None = None, skip_bad: bool = False) -> None:
         """Open every file once: digest, grey or colour and, where asked for, the pixels."""
         started = time.perf_counter()
-        digests, grey = [], []
+        digests, grey, good, bad = [], [], [], []
         few = len(self.sources) < 1000
         for i, source in enumerate(tqdm(self.sources, f"decode {self.name}", disable=few, leave=False)):
-            photo = read_photo(source)
+            try:
+                photo = read_photo(source)
+            except UserError as error:
+                bad.append(str(error))
+                continue
+            good.append(i)
             digests.append(photo.digest)
             grey.append(photo.grey)
             if into is not None:
                 into[i] = resize(photo.pixels, self.size)
-        self._seen = digests, grey
         self.seconds += time.perf_counter() - started
+        if bad and not (skip_bad and good):
+            more = f" ({len(bad)} of {len(self.sources)} {self.name} cannot be read: " if len(bad) > 1 else ""
+            raise UserError(bad[0] + (more + "; ".join(bad[1:]) + ")" if more else ""))
+        if bad:
+            self.skipped, self.kept = bad, np.array(good)
+            self.sources = [self.sources[i] for i in good]
+            self.cache = None if self.cache is None else self.cache[self.kept]
+        self._seen = digests, grey
 
     @property
     def digests(self) -> list[str]:
@@ -208,7 +109,7 @@ class Images(Sequence):
     def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         if self.cache is not None:
             return self.cache[index]
         return resize(read_photo(self.sources[index]).pixels, self.size)
@@ -232,7 +133,9 @@ class Images(Sequence):
         part = Images([], self.size, name=self.name)
         part.sources = [self.sources[int(i)] for i in indices]
         part.cache = None if self.cache is None else self.cache[indices]
-        part._seen = None if self._seen is None else tuple([of[int(i)] for i in indices] for of in self._seen)
+        if self._seen is not None:
+            digests, grey = self._seen
+            part._seen = [digests[int(i)] for i in indices], [grey[int(i)] for i in indices]
         return part
 
 

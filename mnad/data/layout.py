@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mnad.config import LayoutOptions
-from mnad.data.images import list_images
+from mnad.data.reading import list_images
 from mnad.run import UserError
 
 
@@ -56,7 +56,7 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
         if name not in present:
             raise UserError(f"{path}, line {number}: {name} is not in {images}; expected an image file there")
         if name in labels:
-            raise UserError(f"{path}, line {number}: {name} stands there twice; expected one line for each image")
+            raise UserError(f"{path}, line {number}: {name} is listed twice; expected one line for each image")
         labels[name] = int(label)
     unlabelled = sorted(set(present) - set(labels))
     if unlabelled:
@@ -71,7 +71,7 @@ def read_wells(root: Path, train: bool = True, test: bool = True, options: Layou
     """The wells layout of ``root``; only the roles that are asked for need to exist. It knows no options.
 
     Raises:
-        UserError: see :func:`read_annotation` and :func:`mnad.data.images.list_images`.
+        UserError: see :func:`read_annotation` and :func:`mnad.data.reading.list_images`.
     """
     if not root.is_dir():
         raise UserError(f"{root}: missing; expected a folder with train/, proliv/ and test/")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from mnad.data.hdf5 import is_member, member
-from mnad.data.images import decode, read_bytes, read_image
 from mnad.data.layout import Layout
+from mnad.data.reading import decode, read_bytes, read_image
 from mnad.run import UserError
 
 

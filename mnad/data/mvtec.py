@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from mnad.config import LayoutOptions
-from mnad.data.images import list_images
 from mnad.data.layout import Layout
+from mnad.data.reading import list_images
 from mnad.run import UserError
 
 GOOD = "good"
@@ -73,7 +73,7 @@ def read_mvtec(root: Path, train: bool = True, test: bool = True, options: Layou
     """The layout of one category.
 
     Raises:
-        UserError: see :func:`category_folder`, :func:`find_masks` and :func:`mnad.data.images.list_images`.
+        UserError: see :func:`category_folder`, :func:`find_masks` and :func:`mnad.data.reading.list_images`.
     """
     root = category_folder(root, (options or LayoutOptions()).category)
     layout = Layout()

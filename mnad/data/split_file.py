@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnad.data.images import read_photo
 from mnad.data.layout import Layout
+from mnad.data.reading import read_photo
 from mnad.run import UserError
 from mnad.run.files import read_config, read_json
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from mnad.config import LayoutOptions
-from mnad.data.images import list_images
 from mnad.data.layout import Layout
+from mnad.data.reading import list_images
 from mnad.run import UserError
 
 

@@ -10,7 +10,6 @@ The layout (that of the official code)::
 Names are in natural order: ``frame2`` comes before ``frame10``.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mnad.data.images import list_images, read_photo, resize, to_rgb8
+from mnad.data.paths import VIDEO_SUFFIXES, natural_key
+from mnad.data.reading import list_images, read_photo, resize, to_rgb8
 from mnad.run import UserError
 
-VIDEO_SUFFIXES = (".mp4", ".avi")
 LABEL_FOLDERS = ("testing/labels", "testing/test_frame_mask")  # the second is ShanghaiTech's
-
-
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key of a file name that compares runs of digits as numbers."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
-    return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts]
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class FrameFolder:
         """Frames in order, H x W x 3 uint8 RGB of ``size``; one at a time is decoded.
 
         Raises:
-            UserError: see :func:`mnad.data.images.read_photo`.
+            UserError: see :func:`mnad.data.reading.read_photo`.
         """
         return (resize(read_photo(path).pixels, size) for path in self.paths)
 
@@ -58,10 +51,36 @@ class FrameFolder:
         """Decode every frame once.
 
         Raises:
-            UserError: see :func:`mnad.data.images.read_photo`.
+            UserError: see :func:`mnad.data.reading.read_photo`.
         """
         for path in self.paths:
             read_photo(path)
+
+
+def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Position, counted from 0, and BGR pixels of every frame of a film as OpenCV decodes them; None for one that is
+    lost to damage or to a cut, as far as the film says how many it has.
+
+    Raises:
+        UserError: not a single frame can be decoded.
+    """
+    capture = cv2.VideoCapture(str(path))
+    try:
+        expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        number = found = 0
+        while True:
+            more, image = capture.read()
+            if not more and number >= expected:
+                break
+            if not more:
+                capture.set(cv2.CAP_PROP_POS_FRAMES, number + 1)
+            found += more
+            yield number, image if more else None
+            number += 1
+    finally:
+        capture.release()
+    if found == 0:
+        raise UserError(f"{path}: no frame can be decoded; expected a readable .mp4 or .avi video")
 
 
 @dataclass(frozen=True)
@@ -75,26 +94,31 @@ class VideoFile:
         """Frames in order, H x W x 3 uint8 RGB of ``size``; one at a time is decoded.
 
         Raises:
-            UserError: missing, or not a single frame can be decoded.
+            UserError: missing, not a single frame can be decoded, or, after the frames before the damage, some
+                cannot.
         """
         if not self.path.is_file():
             raise UserError(f"{self.path}: missing; expected a video file ({', '.join(VIDEO_SUFFIXES)})")
-        capture = cv2.VideoCapture(str(self.path))
-        count = 0
-        try:
-            while True:
-                more, image = capture.read()
-                if not more:
-                    break
-                count += 1
+        lost = []
+        for number, image in film_frames(self.path):
+            if image is None:
+                lost.append(number)
+            elif not lost:
                 yield resize(to_rgb8(image, self.path), size)
-        finally:
-            capture.release()
-        if count == 0:
-            raise UserError(f"{self.path}: no frame can be decoded; expected a readable .mp4 or .avi video")
+        if lost:
+            raise UserError(
+                f"{self.path}: {len(lost)} frames cannot be decoded (first: {lost[0]}), so that those after them would "
+                "be misnumbered; expected an undamaged video"
+            )
 
     def check(self) -> None:
-        """Nothing: a film is judged as it is decoded."""
+        """Decode every frame once.
+
+        Raises:
+            UserError: see :meth:`frames`.
+        """
+        for _ in self.frames((8, 8)):
+            pass
 
 
 @dataclass

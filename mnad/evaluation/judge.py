@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from mnad.config import PUBLISHED
 from mnad.data.checks import is_grey
 from mnad.data.dataset import Photographs, Videos
 from mnad.data.images import Images
-from mnad.data.source import Source, index_batches
+from mnad.data.source import index_batches
 from mnad.detector import Detector
 from mnad.evaluation.frames import VideoTerms, kept_items, score_video, video_scores
 from mnad.evaluation.result import Evaluation, judge_scores
@@ -33,7 +33,7 @@ class Scorer(Protocol):
 
     thresholds: dict[str, Threshold]
 
-    def score_all(self, images: Source, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
+    def score_all(self, images: Any, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
         """Every score by name, N float64 each."""
         ...
 
@@ -172,7 +172,8 @@ def evaluate_videos(detector: Detector, data: Videos, gamma: float | None) -> Ev
     tables, counts, updates = [], None, 0
     total = None if data.labels is None else sum(len(labels) for labels in data.labels)
     with kept_items(detector.model), tqdm(desc="score frames", total=total, mininterval=1, leave=False) as bar:
-        for i, video in enumerate(data.test):
+        videos: list[Any] = list(data.test)  # folders or files
+        for i, video in enumerate(videos):
             terms = score_video(detector, video.name, advancing(video.frames(data.images.size), bar), gamma)
             tables.append(frame_table(detector, terms, None if data.labels is None else data.labels[i]))
             counts = terms.counts if counts is None else counts + terms.counts

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ class Evaluation:
         gamma: of the test-time update; None without it.
     """
 
-    scores: dict[str, dict[str, object]]
+    scores: dict[str, dict[str, Any]]
     table: pd.DataFrame
     images_per_second: float
     pixels: dict[str, float] | None = None
@@ -140,5 +141,5 @@ def read_evaluations(folder: Path) -> dict[str, dict]:
     path = folder / "metrics.json"
     found = read_json(path, "a finished run").get("evaluations")
     if not isinstance(found, dict):
-        raise UserError(f"{path}: has no evaluations; expected a run of this revision (--resume judges it anew)")
+        raise UserError(f"{path}: has no evaluations; expected a run of this revision (--resume judges it again)")
     return found

@@ -126,12 +126,12 @@ def collect(
         raw.append(detector.scores[detector.primary].raw(target, out).cpu().numpy())
         error = ((out.output - target) / 2).square().mean(dim=1)  # B x H x W
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
-        here = torch.from_numpy(here - start * cells).to(detector.device)
+        chosen = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
-        kept["patch"].append(F.avg_pool2d(error[:, None], STRIDE).flatten()[here].cpu().numpy())
+        kept["patch"].append(F.avg_pool2d(error[:, None], STRIDE).flatten()[chosen].cpu().numpy())
         for key, vectors in (("query", out.queries), ("read", out.read)):
             if vectors is not None:
-                kept[key].append(F.normalize(vectors.flatten(0, 2)[here], dim=1).cpu().numpy())
+                kept[key].append(F.normalize(vectors.flatten(0, 2)[chosen], dim=1).cpu().numpy())
                 kept[f"pooled_{key}"].append(F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1).cpu().numpy())
         if items is not None:
             counts += np.bincount(out.attention.argmax(dim=1).cpu().numpy(), minlength=len(counts))

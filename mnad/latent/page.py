@@ -3,6 +3,7 @@
 import base64
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bokeh.document import Document
@@ -106,7 +107,7 @@ def coordinates(level: Level, part: str) -> dict[str, np.ndarray]:
 def points_source(level: Level, choices: list[Colouring], kind: str) -> ColumnDataSource:
     """Points with all that the hover, the list and the colours need."""
     table = level.table
-    data: dict[str, object] = coordinates(level, "queries")
+    data: dict[str, Any] = coordinates(level, "queries")
     for name in table:
         values = table[name].to_numpy()
         if np.issubdtype(values.dtype, np.number):

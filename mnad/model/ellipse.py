@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,33 +18,34 @@ class Ellipse:
     centre: tuple[float, float] = (0.52, 0.50)  # y, x
     radii: tuple[float, float] = (0.336, 0.352)  # y, x
 
-    def mask(self, height: int, width: int) -> Tensor:
-        """H x W, True inside (pixel centres)."""
-        y = ((torch.arange(height) + 0.5) / height - self.centre[0]) / self.radii[0]
-        x = ((torch.arange(width) + 0.5) / width - self.centre[1]) / self.radii[1]
+    def mask(self, height: int, width: int) -> np.ndarray:
+        """H x W bool, True inside (pixel centres)."""
+        y = ((np.arange(height, dtype=np.float32) + 0.5) / height - self.centre[0]) / self.radii[0]
+        x = ((np.arange(width, dtype=np.float32) + 0.5) / width - self.centre[1]) / self.radii[1]
         return y[:, None] ** 2 + x[None, :] ** 2 < 1
 
     def inside(self, values: Tensor) -> Tensor:
-        """B x H x W -> B x P, the pixels inside.
+        """... x H x W -> ... x P, the pixels inside.
 
         Raises:
             UserError: there is none.
         """
-        inside = values[:, self.mask(*values.shape[1:]).to(values.device)]
-        if inside.shape[1] == 0:
-            raise UserError(f"ellipse {self}: no pixel inside; expected radii above 0 and a centre in [0, 1]")
-        return inside
+        return self._pixels(values, self.mask(*values.shape[-2:]), "inside")
 
     def outside(self, values: Tensor) -> Tensor:
-        """B x H x W (B x C x H x W) -> B x P (B x C x P), the pixels that are not inside.
+        """... x H x W -> ... x P, the pixels that are not inside.
 
         Raises:
             UserError: there is none.
         """
-        outside = values[..., ~self.mask(*values.shape[-2:]).to(values.device)]
-        if outside.shape[-1] == 0:
-            raise UserError(f"ellipse {self}: no pixel outside; expected smaller radii")
-        return outside
+        return self._pixels(values, ~self.mask(*values.shape[-2:]), "outside")
+
+    def _pixels(self, values: Tensor, mask: np.ndarray, where: str) -> Tensor:
+        places = np.flatnonzero(mask)  # numbers, not a mask, so that an export can hold them
+        if len(places) == 0:
+            expected = "radii above 0 and a centre in [0, 1]" if where == "inside" else "smaller radii"
+            raise UserError(f"ellipse {self}: no pixel {where}; expected {expected}")
+        return values.flatten(-2)[..., torch.from_numpy(places).to(values.device)]
 
     def quantile(self, values: Tensor, q: float) -> Tensor:
         """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from

@@ -12,7 +12,6 @@ from mnad.report.plotting import ANOMALOUS, COLUMN, NORMAL, PALETTE, TWO_COLUMNS
 from mnad.run import UserError
 from mnad.scoring.threshold import Threshold
 
-OTHER_LOSSES = ("compactness", "separateness", "kl", "entropy")  # in the order of the legend
 # One style for each curve of a panel, told apart in grey too.
 CURVES = (
     {"color": PALETTE[0], "linestyle": "-", "linewidth": 0.8},
@@ -39,7 +38,7 @@ def plot_histogram(
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
         pooled = np.concatenate((normal, anomalous))
-        bins = np.linspace(*np.quantile(pooled, [0, 1]), 50) if np.ptp(pooled) else 10
+        bins = np.linspace(pooled.min(), pooled.max(), 50) if np.ptp(pooled) else 10
         axes.hist(normal, bins, density=True, color=NORMAL, label=f"validation normals ({len(normal)})")
         if len(anomalous):
             axes.hist(
@@ -63,8 +62,9 @@ def plot_losses(path: Path, log: pd.DataFrame, formats: tuple[str, ...] = ("png"
     with style():
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2))
         lines = ("-o", "--s", "-.^", ":v", "-x", "--d")
-        logged = [name for name in ("pixel", "validation_pixel", *OTHER_LOSSES) if name in log]
-        terms = [name for name in logged if (log[name] > 0).any()]
+        names = list(log.columns)
+        own = names[names.index("pixel") + 1 : names.index("validation_pixel")]  # the model's terms besides the pixels
+        terms = [name for name in ("pixel", "validation_pixel", *own) if (log[name] > 0).any()]
         for name, line in zip(terms, cycle(lines)):
             label = "pixel, validation" if name == "validation_pixel" else name
             axes.plot(log["epoch"], log[name].where(log[name] > 0), line, markersize=3, label=label)

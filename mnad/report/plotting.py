@@ -3,9 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
+from cycler import cycler
 from matplotlib.figure import Figure
 
 from mnad.run.files import atomic_path
@@ -18,7 +19,7 @@ FORMATS = ("png", "pdf")  # of every figure that is kept
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 NORMAL, ANOMALOUS, EMPTY, TRAIN = PALETTE[4], PALETTE[5], "#000000", "#BBBBBB"
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.dpi": 150,
     "savefig.dpi": 200,
     "savefig.bbox": "tight",
@@ -31,7 +32,7 @@ STYLE = {
     "ytick.labelsize": 7,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(color=list(PALETTE)),
+    "axes.prop_cycle": cycler(color=list(PALETTE)),
     "legend.frameon": False,
     "lines.linewidth": 1.2,
     "pdf.fonttype": 42,  # embed TrueType fonts

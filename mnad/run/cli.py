@@ -2,12 +2,14 @@
 
 A YAML file given with ``--config`` is a short difference from the dataclass defaults; later options win.
 A switch needs no value: ``--overwrite`` alone means ``--overwrite true``.
+A field with ``field(metadata=POSITIONAL)``, a list of words, takes the words that belong to no option.
 Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +22,26 @@ from mnad.run import UserError
 from mnad.run.old_keys import modern_argument, modernise
 
 Config = TypeVar("Config")
+MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
+POSITIONAL = {"positional": True}  # metadata of the one field that takes words without an option
+VALUES = ("true", "false")
+WITHOUT_VALUE = ("--help", "--print_config")
 
 
 def load_yaml(text: str) -> object:
-    """YAML of a configuration file or of a value, with today's words."""
-    return modernise(get_loader("yaml")(text))
+    """YAML of a configuration file or of a value, with today's words.
+
+    Raises:
+        UserError: aliases that make more of it than any configuration needs, or that lead in a circle.
+    """
+    value = get_loader("yaml")(text)
+    left = [value]
+    for _ in range(MOST_NODES):
+        if not left:
+            return modernise(value)
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    raise UserError(f"configuration: more than {MOST_NODES} values, counted with its aliases; expected fewer")
 
 
 set_loader("mnad", load_yaml)
@@ -44,11 +61,19 @@ def build_parser(config_class: type, description: str | None = None) -> Argument
         parser_mode="mnad",
     )
     parser.add_argument("--config", action="config", help="YAML file of differences from the defaults")
-    parser.add_class_arguments(config_class, fail_untyped=False)
+    words = positional(config_class)
+    parser.add_class_arguments(config_class, fail_untyped=False, skip=set(words))
+    for name in words:
+        parser.add_argument(name, nargs="*", type=str, metavar=name.upper())
     inherited = {arg.arg_name: arg.description for base in config_class.__mro__ for arg in documented(base)}
     for action in parser._actions:
         action.help = action.help or inherited.get(action.dest)
     return parser
+
+
+def positional(config_class: type) -> list[str]:
+    """Name of the field that takes the words without an option; empty if there is none."""
+    return [field.name for field in fields(config_class) if field.metadata.get("positional")]
 
 
 def documented(config_class: type) -> list[DocstringParam]:
@@ -56,13 +81,34 @@ def documented(config_class: type) -> list[DocstringParam]:
     return docstring_parser.parse(config_class.__doc__ or "").params
 
 
-def give_switches_values(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone."""
+def give_switches_values(parser: ArgumentParser, argv: Sequence[str], words: bool = False) -> list[str]:
+    """``argv`` with ``=true`` added to switches (options whose default is a bool) that stand alone.
+
+    Args:
+        words: whether there are positional words; then only true and false after a switch are its value.
+    """
     switches = {f"--{key}" for key, value in parser.get_defaults().items() if isinstance(value, bool)}
     return [
-        f"{word}=true" if word in switches and after.startswith("-") else word
+        f"{word}=true" if word in switches and (after.startswith("-") or (words and after not in VALUES)) else word
         for word, after in zip_longest(argv, argv[1:], fillvalue="-")
     ]
+
+
+def words_last(argv: Sequence[str]) -> list[str]:
+    """``argv`` with the words that belong to no option after a ``--``; argparse takes them from one place only."""
+    options, words, rest = [], [], list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            words += rest
+            break
+        if word == "-" or not word.startswith("-"):
+            words.append(word)
+            continue
+        options.append(word)
+        if word.startswith("--") and "=" not in word and word not in WITHOUT_VALUE and rest:
+            options.append(rest.pop(0))
+    return [*options, "--", *words] if words else options
 
 
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
@@ -73,8 +119,10 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     """
     parser = build_parser(config_class, description)
     words = [modern_argument(word) for word in (sys.argv[1:] if argv is None else argv)]
+    takes_words = bool(positional(config_class))
+    words = give_switches_values(parser, words, takes_words)
     try:
-        namespace = parser.parse_args(give_switches_values(parser, words))
+        namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
         raise UserError(" ".join(str(error).split())) from error
     namespace.pop("config", None)
@@ -89,6 +137,8 @@ def run(
 ) -> None:
     """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
 
+    A number that ``main`` returns is the exit code.
+
     Args:
         base: given what was parsed, the configuration file that applies where the command line names none.
     """
@@ -99,7 +149,9 @@ def run(
             if path is not None:
                 print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
                 config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
-        main(config)
+        status = main(config)
+        if isinstance(status, int) and status:
+            sys.exit(status)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""Writing without losing anything: atomic files and run folders that are never overwritten unasked."""
+"""Writing without losing anything: atomic files and run folders that are only overwritten on request."""
 
 import contextlib
 import datetime
@@ -39,6 +39,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a parent that is a file: there is nothing to drop
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the one lock of a run folder, beside it, so that it may be emptied; whoever dies lets go of it.
+
+    Raises:
+        UserError: another process holds it, or the place cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"{folder}: another run is writing there; expected another --out, or patience") from error
+    except (OSError, NotImplementedError) as error:
+        raise UserError(f"{path}: cannot be locked ({error}); expected a writable folder") from error
+    try:
+        yield
+    finally:
+        lock.release()  # its empty file stays: whoever deletes one may delete another's
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -135,8 +159,11 @@ def check_replaceable(path: Path, mark: str) -> Path:
     """
     if path.exists():
         try:
-            ours = path.read_text(encoding="utf-8").startswith(mark)
-        except (OSError, UnicodeDecodeError):
+            if not path.is_file():  # a device or a pipe may have no end
+                raise UserError(f"{path}: is no regular file; expected a new file")
+            with path.open("rb") as file:
+                ours = file.read(len(mark.encode())) == mark.encode()
+        except OSError:
             ours = False
         if not ours:
             raise UserError(f"{path}: exists already and is no earlier result; expected a new file")
@@ -190,7 +217,7 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str 
 
 
 def stamped(name: str) -> Path:
-    """``runs/<name>-<date>-<time>``: where a command writes that was told no folder, so that it can be repeated."""
+    """``runs/<name>-<date>-<time>``: the default output folder of a command, new at each call."""
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 

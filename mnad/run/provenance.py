@@ -26,7 +26,7 @@ def run_record(path: Path, findings: dict[str, object] | None = None) -> dict[st
     """The record of a run, in ``path``: :func:`provenance` and ``findings`` of its first call.
 
     A later call (--resume) adds date, command and revision under ``resumed`` and changes nothing else: it may train on
-    or only score anew.
+    or only score again.
     """
     now = provenance()
     if path.is_file():

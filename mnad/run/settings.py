@@ -3,27 +3,28 @@
 import json
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from mnad.run import UserError
 from mnad.run.files import read_config
 
-# Nothing of these touches the trained weights: --resume scores a finished run anew.
+# Nothing of these touches the trained weights: --resume scores a finished run again.
 FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold", "calibration")
 
 
-def plain(config: object) -> dict[str, object]:
+def plain(config: Any) -> dict[str, object]:
     """A configuration dataclass as JSON-able values."""
     return json.loads(json.dumps(asdict(config), default=str))
 
 
-def settings(config: object) -> dict[str, object]:
+def settings(config: Any) -> dict[str, object]:
     """Every setting of a configuration dataclass by its dotted name, as on the command line; values JSON-able."""
-    flat = {}
+    flat: dict[str, object] = {}
     for item in fields(config):
         value = getattr(config, item.name)
         inner = settings(value) if is_dataclass(value) else None
         flat |= {item.name: value} if inner is None else {f"{item.name}.{key}": v for key, v in inner.items()}
-    return json.loads(json.dumps(flat, default=lambda value: asdict(value) if is_dataclass(value) else str(value)))
+    return json.loads(json.dumps(flat, default=lambda value: plain(value) if is_dataclass(value) else str(value)))
 
 
 def check_same_run(folder: Path, config: object, free: tuple[str, ...] = FREE_TO_CHANGE) -> None:

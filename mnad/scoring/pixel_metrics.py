@@ -17,7 +17,7 @@ LIMIT = 0.3  # the largest false positive rate that AUPRO looks at
 def check(maps: np.ndarray, masks: np.ndarray) -> None:
     """Raise ``UserError`` unless maps and masks have one shape, and masks show both kinds of pixels."""
     if maps.shape != masks.shape:
-        raise UserError(f"anomaly maps of shape {maps.shape}; expected that of the masks, {masks.shape},")
+        raise UserError(f"anomaly maps of shape {maps.shape}; expected that of the masks, {masks.shape}")
     if masks.all() or not masks.any():
         raise UserError("masks: all pixels are of one kind; expected anomalous and normal pixels")
 

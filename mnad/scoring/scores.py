@@ -8,6 +8,8 @@ them or takes the largest.
   where the memory expects metal (empty well), does it glitter (overflow)?
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +41,7 @@ def build_term(config: TermConfig) -> Term:
     if config.name not in TERMS:
         raise UserError(f"score term {config.name!r}: unknown; expected one of {', '.join(TERMS)}")
     term_class = TERMS[config.name]
-    options = dict(config.options)
+    options: dict[str, Any] = dict(config.options)
     try:
         for name in ("ellipse", "surroundings"):
             if isinstance(options.get(name), dict):
@@ -79,7 +81,7 @@ class Score(nn.Module):
         self.register_buffer("high", torch.ones(len(kept), dtype=torch.float64))
 
     def label(self, name: str) -> str:
-        """``name``, and which terms are left of the score if the model has not all: ``mnad (psnr)``."""
+        """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
         return f"{name} ({', '.join(self.names)})" if self.dropped else name
 
     def raw(self, target: Tensor, out: Output) -> Tensor:

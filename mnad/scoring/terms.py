@@ -22,7 +22,7 @@ LOG_FLOOR = 1e-6  # of the squared residuals whose logarithms are differences: f
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a finite number and no truth value."""
+    """Whether ``value`` is a finite number and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -110,6 +110,7 @@ class PeakError(Term):
     """
 
     window: int = 9
+    ranges: ClassVar[dict[str, Range]] = {"window": COUNT}
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""

@@ -16,7 +16,7 @@ from mnad.scoring.promise import Promise, promise
 
 @dataclass
 class Threshold:
-    """A chosen threshold, with the rule that was really used and a sentence that says so.
+    """A chosen threshold, the rule that was used in the end, and a sentence about it.
 
     Attributes:
         promise: bounds of its error rates; None for a threshold of before 2026-11-25.

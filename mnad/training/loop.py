@@ -1,7 +1,7 @@
 """The training loop, one for every model: Adam, cosine to 0, memory update before the optimiser step.
 
-The state of the loop is kept after every epoch (:mod:`mnad.training.state`), so an interrupted run goes on where it
-stood and a non-finite loss leaves the last good epoch behind.
+The state of the loop is kept after every epoch (:mod:`mnad.training.state`), so an interrupted run resumes from
+there and a non-finite loss leaves the last good epoch behind.
 """
 
 import json
@@ -42,7 +42,7 @@ def autocast(config: OptimConfig, device: torch.device) -> AbstractContextManage
 
 
 def mirror(x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror each input together with its target left to right, with probability 1/2 (ours; official: nothing).
+    """Mirror each input together with its target left to right, with probability 1/2 (official: no augmentation).
 
     Args:
         x: B x C x H x W; all frames of a clip turn together.

@@ -1,4 +1,4 @@
-"""Remedies for a collapsed memory, both off by default (the faithful rule has neither; temperature is a third one).
+"""Remedies for a collapsed memory, both off by default as the official code has neither.
 
 The update rule moves an item only while it is the nearest of some query. An item that starts where no query is stays
 there for ever (dead), and the live ones share all queries.

@@ -1,4 +1,4 @@
-"""The state of a training in one file without any pickle, so that it goes on where it was interrupted."""
+"""The state of a training in one file without any pickle, so that it can resume after an interruption."""
 
 from pathlib import Path
 

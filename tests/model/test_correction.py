@@ -15,7 +15,7 @@ from mnad.run import UserError
 def tinted(rgb: tuple[int, int, int], inside: int = 200) -> np.ndarray:
     """32 x 48 x 3 uint8: ``rgb`` outside the surroundings' ellipse, ``inside`` within."""
     image = np.full((32, 48, 3), inside, np.uint8)
-    image[~Ellipse(radii=(0.45, 0.47)).mask(32, 48).numpy()] = rgb
+    image[~Ellipse(radii=(0.45, 0.47)).mask(32, 48)] = rgb
     return image
 
 

@@ -7,7 +7,7 @@ import torch
 from mnad.config import DetectorConfig, ModelConfig
 from mnad.data.changes import Change
 from mnad.data.drawing import draw_well
-from mnad.data.images import resize
+from mnad.data.reading import resize
 from mnad.detector import Detector
 from mnad.run import UserError
 from mnad.scoring.drift import PICTURE, Gauge, Reference, picture_statistics, watch

@@ -14,7 +14,7 @@ from mnad.scoring.scores import Score, build_term
 from mnad.scoring.terms import blur
 from mnad.scoring.wells import RelativeGlitter, RelativeWallHue
 
-INSIDE, OUTSIDE = Ellipse().mask(32, 48).numpy(), ~SURROUNDINGS.mask(32, 48).numpy()
+INSIDE, OUTSIDE = Ellipse().mask(32, 48), ~SURROUNDINGS.mask(32, 48)
 
 
 def pair(seed: int = 0) -> tuple[torch.Tensor, Output]:

@@ -1,0 +1,63 @@
+"""A detector as one module: uint8 images of the configured size in; score, verdict, terms and map out."""
+
+import copy
+import itertools
+
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mnad.data.clips import clip_input
+from mnad.data.images import normalised
+from mnad.detector import Detector
+
+
+def fold_batch_norms(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` whose (transposed) convolutions hold the batch normalisation that follows them in a
+    ``Sequential``; the same function in eval mode, with fewer steps."""
+    folded = copy.deepcopy(model).eval()
+    for block in folded.modules():
+        if not isinstance(block, nn.Sequential):
+            continue
+        names = list(block._modules)
+        for first, second in itertools.pairwise(names):
+            convolution, norm = block[int(first)], block[int(second)]
+            if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+                transposed = isinstance(convolution, nn.ConvTranspose2d)
+                block._modules[first] = fuse_conv_bn_eval(convolution, norm, transposed)
+                block._modules[second] = nn.Identity()
+    return folded
+
+
+class DetectorGraph(nn.Module):
+    """Everything after resizing. The memory stays as it was trained: no update at test time.
+
+    Args:
+        detector: a calibrated one; it is not changed.
+
+    Raises:
+        UserError: the detector is not calibrated.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        detector.check_calibrated()
+        super().__init__()
+        self.model = fold_batch_norms(detector.model).cpu()
+        self.score = copy.deepcopy(detector.scores[detector.primary]).cpu()
+        self.threshold = detector.thresholds[detector.primary].value
+        self.past = detector.past
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What :data:`mnad.runtime.model.OUTPUTS` names: N float64, N bool, N x T float64 (raw terms), N x H x W
+        float32 (squared error, mean over channels, on [0, 1] images).
+
+        Args:
+            images: N x H x W x 3 uint8; N x 5 x H x W x 3 for the prediction variant, whose last frame is judged.
+        """
+        clips = images if self.past else images[:, None]
+        x, target = clip_input(normalised(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
+        out = self.model(x)
+        terms = self.score.raw(target, out)
+        score = self.score(terms)
+        error = ((out.output - target) / 2).square().mean(dim=1)
+        return score, score >= self.threshold, terms, error

@@ -1,0 +1,124 @@
+"""What ``scripts/score.py`` does: score everything, write what was asked for, print the worst."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from mnad.data.paths import PassedOver
+from mnad.detector import Detector
+from mnad.line.boxes import draw_overlay, read_boxes
+from mnad.line.report import MARK, heat, write_report
+from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
+from mnad.line.screen import printable, screen
+from mnad.line.sources import is_stream, shots
+from mnad.line.summary import Summary
+from mnad.run.files import atomic_path, check_replaceable
+from mnad.run.verdict_table import check_tables, open_tables
+
+MAP_CEILING = 0.05  # mean squared error that is the brightest in a written map, the same in all
+
+
+class Options(Protocol):
+    """See ``scripts/score.py``."""
+
+    paths: list[str]
+    checkpoint: Path
+    csv: Path | None
+    json: Path | None
+    maps: Path | None
+    report: Path | None
+    boxes: Path | None
+    overlay: Path | None
+    top: int
+    pictures: int
+    workers: int
+    device: str
+
+
+def write_map(folder: Path, detector: Detector, one: Scored) -> None:
+    """The anomaly map of one picture as numbers and as a picture.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    _, (values,) = detector.reconstruct(one.frames[None])
+    target = folder / file_name(one.verdict.path, ".npy")
+    with atomic_path(target) as temporary, temporary.open("wb") as file:
+        np.save(file, values)
+    write_picture(target.with_suffix(".png"), heat(values, MAP_CEILING))
+
+
+def overlaid(scored: Iterable[Scored], folder: Path) -> Iterator[Scored]:
+    """``scored``, and each picture with its wells and verdicts in ``folder``."""
+    for wells in by_picture(scored):
+        picture = wells[-1].picture
+        path = wells[0].verdict.path.rpartition("#")[0]
+        frame = path.rpartition(":")[2].isdecimal()
+        if picture is not None and (not frame or any(well.verdict.anomalous for well in wells)):
+            drawn = draw_overlay(picture, {well.box: well.verdict for well in wells})
+            write_picture(folder / file_name(path, ".jpg"), drawn)
+        yield from wells
+
+
+def score_and_save(config: Options) -> int:
+    """Score all of ``config.paths``; returns the exit status.
+
+    Ctrl-C ends a camera or a stream like the end of a film; what was scored until then is written.
+
+    Raises:
+        UserError: anything wrong with the checkpoint, the boxes or the files to write, told before anything is scored.
+    """
+    check_tables(config.csv, config.json)
+    if config.report:
+        check_replaceable(config.report, MARK)
+    boxes = read_boxes(config.boxes) if config.boxes else ()
+    detector = Detector.load(config.checkpoint).to(config.device)
+    detector.check_calibrated()
+    wanted = Wanted(boxes, view=config.report is not None, picture=config.overlay is not None, workers=config.workers)
+    # the table on the screen needs few rows, the report many
+    summary = Summary(config.pictures) if config.report else Summary(0, config.top)
+    passed = PassedOver()
+    scored = score(detector, shots(config.paths, passed), wanted)
+    if config.overlay:
+        scored = overlaid(scored, config.overlay)
+    interrupted = False
+    terms = detector.scores[detector.primary].names
+    with (
+        open_tables(config.csv, config.json, terms) as writers,
+        tqdm(desc="score", unit=" pictures", mininterval=0.5, leave=False) as bar,
+    ):
+        try:
+            for one in scored:
+                for writer in writers:
+                    writer.write(one.verdict)
+                if config.maps and one.frames is not None:
+                    write_map(config.maps, detector, one)
+                summary.add(one.verdict, one.pictures)
+                bar.update()
+        except KeyboardInterrupt:
+            interrupted = True
+        seconds = bar.format_dict["elapsed"]
+    for line in screen(summary, config.top):
+        print(line)
+    print(f"{seconds:.1f} s, {summary.total / max(seconds, 1e-9):,.0f} a second; {threshold_line(detector)}")
+    for line in passed.lines():
+        print(printable(line))
+    if config.report:
+        title = ", ".join(config.paths[:3]) + (", ..." if len(config.paths) > 3 else "")
+        write_report(config.report, summary, detector, printable(title), passed.lines())
+    for path in filter(None, (config.csv, config.json, config.maps, config.overlay, config.report)):
+        print(path)
+    if interrupted:
+        print("interrupted; what was scored until then is written", file=sys.stderr)
+        return summary.status if any(map(is_stream, config.paths)) else 130
+    return summary.status
+
+
+def threshold_line(detector: Detector) -> str:
+    """The threshold of the verdict and how it was chosen."""
+    threshold = detector.thresholds[detector.primary]
+    return f"threshold {threshold.value:.4g} of score '{detector.primary}', {threshold.note}"

@@ -1,0 +1,240 @@
+"""From pictures to verdicts: decoded ahead in threads, scored in batches, in their order and in flat memory."""
+
+import hashlib
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import cv2
+import numpy as np
+
+from mnad.data.reading import resize
+from mnad.line.boxes import Box
+from mnad.line.sources import Shot
+from mnad.run import UserError
+from mnad.run.files import write_bytes
+from mnad.verdict import Verdict
+
+BATCH = 64  # pictures scored at once; those of a camera are scored one by one
+VIEW = 480  # longer side of the photograph in a report, in pixels
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Judge(Protocol):
+    """What gives the verdicts: a detector (:class:`mnad.detector.Detector`) or its export (:mod:`mnad.runtime`)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what the model sees."""
+        ...
+
+    @property
+    def past(self) -> int:
+        """Frames before the one that is judged."""
+        ...
+
+    def check_calibrated(self) -> None:
+        """Raises ``UserError`` for a detector without thresholds."""
+        ...
+
+    def judge(self, names: Sequence[str], frames: np.ndarray) -> list[Verdict]:
+        """The verdict on each of ``frames``, see :meth:`mnad.detector.Detector.judge`."""
+        ...
+
+
+@dataclass
+class Cut:
+    """One well of one picture, ready for the model, or the reason why it is not."""
+
+    name: str
+    film: str
+    box: Box | None = None
+    pixels: np.ndarray | None = None  # H x W x 3 uint8 of the model's size
+    view: np.ndarray | None = None  # of its own shape, at most VIEW pixels, for people
+    error: str = ""
+
+
+@dataclass
+class Scored:
+    """The verdict on one picture or well, and what a report shows of it.
+
+    Attributes:
+        frames: (P + 1) x H x W x 3 uint8 that the model saw; None beside an error.
+        view: the photograph for people, H x W x 3 uint8; None unless it was asked for.
+        box: the well in its picture.
+        picture: the whole picture, beside its last well; None unless it was asked for.
+    """
+
+    verdict: Verdict
+    frames: np.ndarray | None = None
+    view: np.ndarray | None = None
+    box: Box | None = None
+    picture: np.ndarray | None = None
+
+    def pictures(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """What a report shows: the photograph for people and the frames that the model saw."""
+        return self.view, self.frames
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be kept of each picture.
+
+    Args:
+        boxes: wells to cut out; none takes the whole picture.
+        view: keep a photograph for people.
+        picture: keep the whole picture.
+        workers: threads that decode; 0 decodes between the batches.
+    """
+
+    boxes: Sequence[Box] = ()
+    view: bool = False
+    picture: bool = False
+    workers: int = 2
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """``map(work, items)`` in ``workers`` threads, in order; only as many results wait as a batch needs."""
+    if workers == 0:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers, "decode") as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * workers or getattr(item, "live", False):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
+    """``picture`` with its longer side at most ``longest`` pixels."""
+    scale = longest / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error without line breaks."""
+    return " ".join(str(error).split())
+
+
+def cut_shot(shot: Shot, size: tuple[int, int], wanted: Wanted) -> tuple[list[Cut], np.ndarray | None]:
+    """Decode one shot into its wells, and the whole picture if that is ``wanted``; errors stand in the wells."""
+    boxes: Sequence[Box | None] = wanted.boxes or (None,)
+    names = [shot.name if box is None else f"{shot.name}#{box.id}" for box in boxes]
+    try:
+        picture = shot.load()
+    except UserError as error:
+        return [Cut(n, shot.film, b, error=one_line(error)) for n, b in zip(names, boxes, strict=True)], None
+    except (MemoryError, cv2.error, ValueError) as error:  # a picture too large, for one
+        reason = f"{shot.name}: cannot be decoded ({one_line(error)[:200]}); expected an image"
+        return [Cut(n, shot.film, b, error=reason) for n, b in zip(names, boxes, strict=True)], None
+    cuts = []
+    for name, box in zip(names, boxes, strict=True):
+        try:
+            part = picture if box is None else box.cut(picture, shot.name)
+        except UserError as error:
+            cuts.append(Cut(name, shot.film, box, error=one_line(error)))
+            continue
+        # a view of a large picture would keep all of it
+        view = small(part).copy() if wanted.view else None
+        cuts.append(Cut(name, shot.film, box, np.ascontiguousarray(resize(part, size)), view))
+    return cuts, picture if wanted.picture else None
+
+
+@dataclass
+class Clips:
+    """The last frames of each well of the film that is being read, for models that predict the next one."""
+
+    past: int
+    film: str = ""
+    windows: dict[Box | None, deque[np.ndarray]] = field(default_factory=dict)
+
+    def frames(self, cut: Cut) -> np.ndarray:
+        """(P + 1) x H x W x 3, the frames before ``cut`` and itself.
+
+        Raises:
+            UserError: the film has not as many frames before it.
+        """
+        if cut.film != self.film:
+            self.film, self.windows = cut.film, {}
+        window = self.windows.setdefault(cut.box, deque(maxlen=self.past + 1))
+        if cut.pixels is None:
+            window.clear()  # the frames around a gap do not follow each other
+            raise UserError(cut.error)
+        window.append(cut.pixels)
+        if len(window) <= self.past:
+            raise UserError(f"{cut.name}: only {len(window) - 1} frames before it; expected {self.past} to predict it")
+        return np.stack(tuple(window))
+
+
+def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = None) -> Iterator[Scored]:
+    """The verdict on each of ``pictures``, or on each of its wells, in their order.
+
+    Prediction sees the four frames before each: frames of a film, or the photographs of one folder in their order. Its
+    score is the causal one, on the scale of the validation videos, and the memory items stay as they were trained.
+
+    Raises:
+        UserError: the detector is not calibrated.
+    """
+    detector.check_calibrated()
+    wanted = wanted or Wanted()
+    size, clips = detector.size, Clips(detector.past)
+
+    def cut(shot: Shot) -> tuple[Shot, list[Cut], np.ndarray | None]:
+        return shot, *cut_shot(shot, size, wanted)
+
+    part: list[Scored] = []
+    for shot, cuts, picture in ahead(cut, pictures, wanted.workers):
+        for one in cuts:
+            last = picture if one is cuts[-1] else None
+            try:
+                part.append(Scored(Verdict(one.name), clips.frames(one), one.view, one.box, last))
+            except UserError as error:
+                part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
+        if len(part) >= BATCH or shot.live:
+            yield from judged(detector, part)
+            part = []
+    yield from judged(detector, part)
+
+
+def judged(detector: Judge, part: list[Scored]) -> list[Scored]:
+    """``part`` with its verdicts; those that have an error keep it."""
+    good = [one for one in part if one.frames is not None]
+    for start in range(0, len(good), BATCH):
+        some = good[start : start + BATCH]
+        verdicts = detector.judge([one.verdict.path for one in some], np.stack([one.frames for one in some]))
+        for one, verdict in zip(some, verdicts, strict=True):
+            one.verdict = verdict
+    return part
+
+
+def by_picture(scored: Iterable[Scored]) -> Iterator[list[Scored]]:
+    """The wells of one picture after the other."""
+    for _, group in itertools.groupby(scored, key=lambda one: one.verdict.path.rpartition("#")[0]):
+        yield list(group)
+
+
+def file_name(path: str, ending: str) -> str:
+    """A name that tells ``path`` and that no other path has, for a file written beside many others."""
+    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', path).strip('_.')[-100:]}-{digest}{ending}"
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write H x W x 3 uint8 RGB as PNG or JPEG, by the ending, atomically."""
+    write_bytes(path, cv2.imencode(path.suffix, picture[..., ::-1])[1].tobytes())

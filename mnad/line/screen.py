@@ -1,0 +1,33 @@
+"""What the screen shows of many verdicts: the worst first, then what could not be read, then the counts."""
+
+import sys
+from collections.abc import Iterator
+
+from mnad.line.summary import Summary
+
+
+def printable(text: str) -> str:
+    """``text`` as any terminal can show it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode(
+        encoding, "backslashreplace"
+    ).decode(encoding)  # fmt: skip
+
+
+def screen(summary: Summary, top: int) -> Iterator[str]:
+    """The worst first, then what could not be read, then the counts."""
+    worst = summary.table.sorted()[:top]
+    if worst:
+        yield f"{'score':>10}  {'margin':>10}  {'verdict':<9}  path"
+    for verdict, _ in worst:
+        yield f"{verdict.score:10.4g}  {verdict.margin:+10.4g}  {verdict.verdict:<9}  {printable(verdict.path)}"
+    for verdict in summary.errors[:top]:
+        yield f"{'':>10}  {'':>10}  {'error':<9}  {printable(verdict.error)}"
+    scored, errors = summary.total - summary.counts["error"], summary.counts["error"]
+    hidden = max(scored - top, 0) + max(errors - top, 0)
+    if hidden:
+        yield f"... and {hidden:,} more"
+    yield (
+        f"{summary.total:,} pictures: {summary.counts['anomalous']:,} anomalous, {summary.counts['normal']:,} normal, "
+        f"{errors:,} without a verdict"
+    )

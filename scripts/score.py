@@ -1,0 +1,116 @@
+"""Score photographs and films: which of them are anomalous.
+
+PATH: files, folders (with all below them), patterns, films, device numbers, addresses of streams, or - for a list on
+standard input. Exit status 0: nothing is anomalous, 1: something is, 2: nothing could be scored.
+--watch DIR --journal FILE scores what appears in a folder instead.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import baselines
+from mnad.run import UserError
+from mnad.run.cli import POSITIONAL, run
+
+
+@dataclass
+class WatchOptions:
+    """How a folder is watched.
+
+    Args:
+        watch: folder whose images are scored as they appear, and those that the journal lacks, until Ctrl-C.
+        journal: file for a row of each watched image, once (.csv or .sqlite).
+        settle: seconds that a file must stay as it is before it is read.
+        command: program to run for each anomaly, with path and score as last arguments and in MNAD_PATH, MNAD_SCORE.
+        webhook: address to post each anomaly to, as JSON.
+        mqtt: HOST[:PORT]/TOPIC to publish each anomaly to.
+        metrics: port of 127.0.0.1 for Prometheus.
+    """
+
+    watch: Path | None = None
+    journal: Path | None = None
+    settle: float = 0.5
+    command: str | None = None
+    webhook: str | None = None
+    mqtt: str | None = None
+    metrics: int | None = None
+
+
+@dataclass
+class ScoreConfig(WatchOptions):
+    """What to score, and what to write.
+
+    Args:
+        paths: what to score.
+        checkpoint: run folder, .safetensors file, or the name of a shipped detector.
+        csv: file for a row of each picture; only an earlier result is replaced.
+        json: the same as JSON.
+        maps: folder for the anomaly map of each picture, as numbers (``.npy``, float32) and as a picture.
+        report: file for the report, one page (.html); only an earlier report is replaced.
+        boxes: CSV file (id, x, y, width, height) of the wells in each picture, which are scored one by one.
+        overlay: folder for each picture with its boxes and verdicts; of films only where a well is anomalous.
+        top: rows shown on the screen, the worst.
+        pictures: flagged pictures in the report, the worst.
+        workers: threads that decode; 0 decodes between the batches.
+        device: auto, cpu or cuda.
+    """
+
+    paths: list[str] = field(default_factory=list, metadata=POSITIONAL)
+    checkpoint: Path = Path("wells")
+    csv: Path | None = None
+    json: Path | None = None
+    maps: Path | None = None
+    report: Path | None = None
+    boxes: Path | None = None
+    overlay: Path | None = None
+    top: int = 20
+    pictures: int = 60
+    workers: int = 2
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for options that are out of range or contradict each other."""
+        self.check_watch()
+        if not self.paths and self.watch is None:
+            raise UserError("PATH: none given; expected files, folders, patterns or -")
+        if self.overlay and not self.boxes:
+            raise UserError("overlay: given without boxes; expected --boxes FILE.csv with it")
+        for key in ("top", "pictures", "workers"):
+            if getattr(self, key) < 0:
+                raise UserError(f"{key}: expected 0 or more, got {getattr(self, key)}")
+        if self.report and self.report.suffix != ".html":
+            raise UserError(f"report: expected a file ending in .html, got {self.report}")
+
+    def check_watch(self) -> None:
+        """Raises ``UserError`` for options that do not go with watching, or only with it."""
+        if (self.watch is None) != (self.journal is None):
+            raise UserError("watch, journal: one without the other; expected both")
+        for key in ("paths", "csv", "json", "maps", "report", "overlay"):
+            if self.watch and getattr(self, key):
+                raise UserError(f"{key}: given with watch; expected --journal alone")
+        for key in ("command", "webhook", "mqtt", "metrics"):
+            if not self.watch and getattr(self, key) is not None:
+                raise UserError(f"{key}: given without watch; expected --watch DIR with it")
+        if not self.settle >= 0:
+            raise UserError(f"settle: expected 0 or more seconds, got {self.settle}")
+
+
+def main(config: ScoreConfig) -> int:
+    """Load, score, print, save; returns the exit status."""
+    baselines.register()
+    if config.watch:
+        from mnad.line.watch_command import watch_folder
+
+        return watch_folder(config)
+    from mnad.line.command import score_and_save
+
+    return score_and_save(config)
+
+
+def command() -> None:
+    """Entry point of the installed command."""
+    run(main, ScoreConfig, __doc__)
+
+
+if __name__ == "__main__":
+    command()

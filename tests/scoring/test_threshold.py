@@ -1,0 +1,46 @@
+"""Threshold rules on numbers that can be checked by hand."""
+
+import numpy as np
+import pytest
+
+from mnad.config import ThresholdConfig
+from mnad.run import UserError
+from mnad.scoring.threshold import balanced_threshold, choose_threshold
+
+NORMAL, ANOMALOUS = np.arange(0, 101) / 100, np.arange(200, 301) / 100  # 0..1 and 2..3
+
+
+def choose(rule, anomalous=ANOMALOUS, **options):
+    return choose_threshold(ThresholdConfig(rule, **options), NORMAL, anomalous)
+
+
+def test_rules_by_hand():
+    assert choose("anomalous_quantile", anomalous_quantile=0.1).value == pytest.approx(2.1)
+    assert choose("normal_quantile", normal_quantile=0.99).value == pytest.approx(0.99)
+    assert choose("midpoint", anomalous_quantile=0.1, normal_quantile=0.9).value == pytest.approx(1.5)
+    assert choose("balanced").value == pytest.approx(1.5)
+
+
+def test_balanced_against_a_slow_search():
+    rng = np.random.default_rng(0)
+    normal, spill = rng.normal(0, 1, 60), rng.normal(1.5, 1, 40)
+    value = balanced_threshold(normal, spill)
+    candidates = np.linspace(-4, 6, 4001)
+    best = max((spill >= t).mean() + (normal < t).mean() for t in candidates)
+    assert (spill >= value).mean() + (normal < value).mean() == pytest.approx(best)
+
+
+@pytest.mark.parametrize("rule", ["anomalous_quantile", "midpoint", "balanced"])
+def test_without_anomalies_it_falls_back_and_says_so(rule):
+    threshold = choose(rule, anomalous=np.zeros(0), normal_quantile=0.98)
+    assert threshold.value == pytest.approx(0.98) and threshold.rule == "normal_quantile"
+    assert "no known anomalies" in threshold.note and "98.00% quantile of 101 validation normals" in threshold.note
+
+
+def test_bad_settings():
+    with pytest.raises(UserError, match=r"threshold\.anomalous_quantile: expected a number from 0 to 1, got 1\.5"):
+        choose("anomalous_quantile", anomalous_quantile=1.5)
+    with pytest.raises(UserError, match=r"threshold\.rule: expected one of anomalous_quantile.*, got 'luck'"):
+        choose("luck")
+    with pytest.raises(UserError, match="no validation normals"):
+        choose_threshold(ThresholdConfig(), np.zeros(0), ANOMALOUS)

@@ -1,0 +1,74 @@
+"""Other datasets go through the main scripts by `--config` and `--data` alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from helpers import ROOT, TINY
+from layouts_on_disk import SIZE, fill, mvtec, textile, two_folders
+
+SMALL = [*TINY, f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "--images.validation_fraction=0.25"]
+
+
+def made(name: str, root: Path) -> Path:
+    makers = {"mvtec": mvtec, "textile": textile}
+    if name == "marble":
+        return mvtec(root, masks=False, known=True)
+    return two_folders(root, "no", "yes") if name == "two_folders" else makers[name](root)
+
+
+@pytest.mark.parametrize("name", ["mvtec", "marble", "two_folders", "textile"])
+def test_train_then_evaluate(name: str, script, tmp_path: Path) -> None:
+    root, run = made(name, tmp_path / "data"), tmp_path / "run"
+    config = ROOT / "configs" / f"{name}.yaml"
+    assert script("train_mnad", "--config", config, "--data", root, "--out", run, "--compare=[]", *SMALL) == 0
+    split = json.loads((run / "split.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["evaluations"]["test"]["scores"]["mnad"]["n_anomalous"] == len(split["test_anomalous"]) > 0
+    rule = metrics["thresholds"]["mnad"]["rule"]
+    assert rule == ("balanced" if split["known"] else "normal_quantile")
+    # The stored split gives the same verdicts on the same images, whatever the layout was.
+    result = tmp_path / "result.json"
+    options = ["--layout_options.description", run / "split.json", "--json", result]
+    assert script("evaluate", "--checkpoint", run, "--data", root, *options) == 0
+    stored, again = metrics["evaluations"]["test"]["scores"]["mnad"], json.loads(result.read_text())
+    assert again["auroc"] == stored["auroc"] and again["confusion"] == stored["confusion"]
+    table = pd.read_csv(run / "scores.csv")  # one row for each image, named so that it can be found
+    assert sorted(table["file"]) == sorted(split["test_normal"] + split["test_anomalous"])
+    assert set(table["file"][table["label"] == 1]) == set(split["test_anomalous"])
+
+
+def test_images_that_the_run_has_seen_are_not_tested(script, tmp_path: Path, capsys) -> None:
+    root, run = made("two_folders", tmp_path / "data"), tmp_path / "run"
+    config = ROOT / "configs" / "two_folders.yaml"
+    assert script("train_mnad", "--config", config, "--data", root, "--out", run, "--compare=[conv_ae]", *SMALL) == 0
+    names = ["--layout_options.normal=no", "--layout_options.abnormal=yes"]
+    for checkpoint in (run, run / "model.safetensors", run / "conv_ae", run / "conv_ae" / "model.safetensors"):
+        capsys.readouterr()
+        assert script("evaluate", "--checkpoint", checkpoint, "--data", root, *names) == 2
+        error = capsys.readouterr().err
+        assert "2 of 16 test images chose weights or threshold" in error and ", known)" in error
+        assert f"--layout_options.description {run / 'split.json'}, its own split" in error and error.count("\n") == 1
+        assert script("evaluate", "--checkpoint", checkpoint, "--data", root, *names, "--layout_options.seed=1") == 2
+    moved = Path(shutil.move(root, tmp_path / "moved"))
+    assert script("evaluate", "--checkpoint", run, "--data", moved, *names) == 2
+    shutil.copytree(moved, root)
+    assert script("evaluate", "--checkpoint", run, "--data", moved, *names) == 2  # a copy holds the same images
+    others = tmp_path / "others"  # the same names, but other images
+    fill(others / "no", 20, 1000)
+    fill(others / "yes", 10, 1100, spot=True)
+    assert script("evaluate", "--checkpoint", run, "--data", others, *names) == 0
+
+
+def test_the_comparison_script(script, tmp_path: Path, capsys) -> None:
+    root, out = made("mvtec", tmp_path / "data"), tmp_path / "out"
+    arguments = ["--config", ROOT / "configs/mvtec.yaml", "--data", root, "--out", out, "--seeds=1", *SMALL]
+    assert script("compare_baselines", *arguments, "--methods=[mnad,mean_image]") == 0
+    table = pd.read_csv(out / "comparison.csv")
+    assert table["method"].tolist() == ["mnad", "mnad", "mean_image"] and table["aupro_mean"].notna().all()
+    assert table["auroc_sd"].isna().all()  # one seed
+    capsys.readouterr()
+    assert script("compare_baselines", *arguments, "--methods=[mnad]", "--optim.epochs=3") == 2
+    assert "optim.epochs is 2, now 3; expected the same value" in capsys.readouterr().err

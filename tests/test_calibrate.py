@@ -1,0 +1,72 @@
+"""scripts/calibrate.py: a new threshold from the plant's own images, the old checkpoint kept, what changes told."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from mnad.data.reading import list_images
+from mnad.detector import Detector
+
+
+@pytest.fixture
+def roles(tiny_wells):
+    return tiny_wells / "proliv", tiny_wells / "train"
+
+
+def test_new_threshold_is_that_of_the_rule_and_the_table_says_who_changes_sides(script, roles, tmp_path, capsys):
+    known, normal = roles
+    out, table = tmp_path / "new.safetensors", tmp_path / "sides.csv"
+    arguments = ("--checkpoint=synthetic", "--known", known, "--normal", normal, "--out", out, "--csv", table)
+    assert script("calibrate", *arguments, "--threshold.rule=midpoint") == 0
+    old, new = Detector.load("synthetic"), Detector.load(out)
+    a, b = old.score(list_images(known)), old.score(list_images(normal))
+    expected = (np.quantile(a, 0.01) + np.quantile(b, 0.995)) / 2
+    assert new.thresholds[new.primary].value == pytest.approx(expected)
+    assert new.thresholds[new.primary].rule == "midpoint" and "of the plant" in new.thresholds[new.primary].note
+    rows = list(csv.DictReader(table.open()))
+    assert [row["role"] for row in rows] == ["known"] * len(a) + ["normal"] * len(b)
+    before = np.r_[a, b] >= old.thresholds[old.primary].value
+    after = np.r_[a, b] >= expected
+    assert [int(row["changed"]) for row in rows] == (before != after).astype(int).tolist()
+    assert f"{(before != after).sum()} of {len(rows)} images change sides" in capsys.readouterr().out
+    assert new.record["calibrated"]["command"] and new.record["date"] == old.record["date"]
+    np.testing.assert_allclose(new.score(list_images(known)), a)
+    assert script("calibrate", *arguments) == 2  # nothing is overwritten
+    assert "exists already; expected a new file" in capsys.readouterr().err
+
+
+def test_statistics_can_be_fitted_too(script, roles, tmp_path):
+    known, normal = roles
+    out = tmp_path / "new.safetensors"
+    arguments = ("--checkpoint=synthetic", "--known", known, "--normal", normal, "--out", out, "--statistics")
+    assert script("calibrate", *arguments) == 0
+    old, new = Detector.load("synthetic"), Detector.load(out)
+    raw = new.raw_terms(list_images(normal))[new.primary]
+    np.testing.assert_allclose(new.scores[new.primary].low, np.quantile(raw, 0.5, axis=0), rtol=1e-6)
+    assert not np.allclose(old.scores[old.primary].low, new.scores[new.primary].low)
+    scores = new.score(list_images(known))
+    assert new.thresholds[new.primary].value == pytest.approx(np.quantile(scores, 0.01))
+
+
+def test_known_alone_is_enough_for_their_quantile(script, roles, tmp_path):
+    out = tmp_path / "new.safetensors"
+    assert script("calibrate", "--checkpoint=synthetic", "--known", roles[0], "--out", out) == 0
+    new = Detector.load(out)
+    expected = np.quantile(new.score(list_images(roles[0])), 0.01)
+    assert new.thresholds[new.primary].value == pytest.approx(expected)
+
+
+def test_mistakes_are_one_line(script, roles, tmp_path, capsys):
+    out = tmp_path / "new.safetensors"
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        (["--known", roles[0], "--out", tmp_path / "new"], "expected a file ending in .safetensors"),
+        (["--known", roles[0], "--out", out, "--statistics"], "statistics: given without normal"),
+        (["--known", roles[0], "--out", out, "--threshold.rule=balanced"], "balanced needs normals"),
+        (["--known", tmp_path / "empty", "--out", out], "known: no image in"),
+    ):
+        assert script("calibrate", "--checkpoint=synthetic", *arguments) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+        assert line.startswith("error: ") and message in line
+    assert not out.exists()
