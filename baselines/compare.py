@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from tqdm import tqdm
 
 from baselines.config import CompareConfig
 from baselines.method import LeftOut
 from baselines.peak_memory import peak_above_mb, reset_peak
 from baselines.registry import all_methods, build_method
 from mnad.config import DetectorConfig
+from mnad.data.changes import Change
 from mnad.data.dataset import Photographs, open_dataset
 from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
+from mnad.evaluation.robustness import changed_sets, judge_change, summary, table_changes
 from mnad.model.build import choose_device
 from mnad.run import UserError
 from mnad.run.files import atomic_path, check_run_folder, open_run_folder, write_json, write_text
@@ -59,16 +63,26 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
 
     Args:
         arrays: ``labels`` of the test images, and for each score ``test/<score>``, ``validation/<score>`` and, where
-            there are known anomalies, ``known/<score>``.
+            there are known anomalies, ``known/<score>``; where the robustness was asked for, ``<change>/<score>`` of
+            the test images under each change. Its summary goes under ``robustness``.
     """
     roles: dict[str, dict] = {role: {} for role in ("test", "validation", "known")}
     for key, values in arrays.items():
         role, _, score = key.partition("/")
         if score:
-            roles[role][score] = values
+            roles.setdefault(role, {})[score] = values
     thresholds = choose_thresholds(config, roles["validation"], roles["known"])
     judged = judge_scores(roles["test"], arrays["labels"], thresholds)
-    return {score: metrics | {"threshold_note": asdict(thresholds[score])} for score, metrics in judged.items()}
+    changes = [Change.parse(role) for role in roles if role not in ("test", "validation", "known")]
+    rows = pd.DataFrame(
+        row for change in changes for row in judge_change(change, roles[str(change)], arrays["labels"], thresholds)
+    )
+    return {
+        score: metrics
+        | {"threshold_note": asdict(thresholds[score])}
+        | {"robustness": summary(rows[rows["score"] == score]) if changes else None}
+        for score, metrics in judged.items()
+    }
 
 
 def run_one(
@@ -89,6 +103,10 @@ def run_one(
     arrays |= {f"test/{score}": result.table[f"score_{score}"].to_numpy() for score in normal}
     arrays |= {f"validation/{score}": values for score, values in normal.items()}
     arrays |= {f"known/{score}": values for score, values in anomalous.items()}
+    if config.robustness:
+        changes = table_changes()
+        for change, images in tqdm(changed_sets(data.test, changes), f"{name}, changes", len(changes)):
+            arrays |= {f"{change}/{score}": values for score, values in method.score_all(images).items()}
     with atomic_path(folder / SCORES) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     write_json(

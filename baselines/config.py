@@ -47,6 +47,8 @@ class CompareConfig(DetectorConfig, DataConfig):
         seeds: how often each method is trained, with seeds 0, 1, ...
         methods: names, in the order of the table; none is all of them.
         resamples: of the bootstrap over test images.
+        robustness: judge each method under every change of ``scripts/robustness.py`` as well, which takes as long as
+            sixty tests.
         optim: the training loop.
     """
 
@@ -55,6 +57,7 @@ class CompareConfig(DetectorConfig, DataConfig):
     seeds: int = 3
     methods: list[str] | None = None
     resamples: int = 2000
+    robustness: bool = False
     model: MemAEConfig = field(default_factory=small_model)
     optim: OptimConfig = field(default_factory=OptimConfig)
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.reconstruction import Reconstruction
-from mnad.data.images import Images
-from mnad.data.source import batches
+from mnad.data.source import Source, batches
 from mnad.model.network import Network, Output
 
 
@@ -27,9 +26,9 @@ class Constant(Network):
 class MeanImage(Reconstruction):
     """Mean training image as the reconstruction of everything."""
 
-    def build(self, normal: Images, validation: Images) -> Network:
+    def build(self, normal: Source, validation: Source) -> Network:
         """Average the normal images."""
-        total = torch.zeros(3, *normal.size, dtype=torch.float64)
+        total = torch.zeros(3, *self.config.images.size, dtype=torch.float64)
         for x, _ in batches(normal, 256, name="mean image"):
             total += x.double().sum(dim=0)
         return Constant((total / len(normal)).float())

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from mnad.config import DetectorConfig, OptimConfig
+from mnad.data.changes import calibration_sets
 from mnad.data.images import Images, split
 from mnad.run import UserError
 from mnad.scoring.threshold import Threshold, choose_thresholds
@@ -66,14 +67,19 @@ class Method(ABC):
         Raises:
             UserError: scores that are not finite.
         """
-        normal = self.score_all(validation, "validation normals")
-        anomalous = self.score_all(known, "known anomalies") if known is not None else {}
+        sets = calibration_sets(validation, known, self.config.calibration)
+        normal, anomalous = (self._joined(parts) for parts in sets)
         for role, found in (("validation", normal), ("known", anomalous)):
             for name, values in found.items():
                 if not np.isfinite(values).all():
                     raise UserError(f"score {name!r}: not finite for {(~np.isfinite(values)).sum()} {role} images")
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
         return normal, anomalous
+
+    def _joined(self, parts: list[Images]) -> dict[str, np.ndarray]:
+        """Every score of one source after the other; empty without any."""
+        found = [self.score_all(part, part.name) for part in parts]
+        return {key: np.concatenate([of[key] for of in found]) for key in found[0]} if found else {}
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray | None:
         """N x H x W x 3 uint8 -> N x H x W float32, higher is more anomalous; None where a method has no map."""

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from baselines.reconstruction import Reconstruction
-from mnad.data.images import Images
+from mnad.data.source import Source
 from mnad.model.network import Network, Output
 
 COMPONENTS = 32
@@ -36,7 +36,7 @@ class Linear(Network):
 class PCAReconstruction(Reconstruction):
     """scikit-learn's PCA with at most ``COMPONENTS`` components."""
 
-    def build(self, normal: Images, validation: Images) -> Network:
+    def build(self, normal: Source, validation: Source) -> Network:
         """Fit the components to the pixels of the normal images."""
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.permutation(len(normal))[:MAX_IMAGES])

@@ -13,8 +13,10 @@ from torch import Tensor
 from baselines.method import Method
 from mnad.config import ScoreConfig, TermConfig
 from mnad.data.images import Images
+from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.model.build import build_model
+from mnad.model.correction import build_correction, corrected
 from mnad.model.network import Network
 from mnad.scoring.scores import build_term
 from mnad.training.loop import train
@@ -43,17 +45,22 @@ class Reconstruction(Method):
     detector: Detector
 
     @abstractmethod
-    def build(self, normal: Images, validation: Images) -> Network:
+    def build(self, normal: Source, validation: Source) -> Network:
         """The fitted network."""
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
         """Build the network; take the statistics of the scores from the validation normals."""
         normal, validation = self.with_validation(normal, validation)
-        model = self.build(normal, validation)
+        correction = build_correction(self.config.correction)
+        if correction is not None:
+            correction.fit(normal)
+        model = self.build(corrected(normal, correction), corrected(validation, correction))
         scores = offered_scores(self.config.scores, model.memory is not None)
         self.primary = self.config.primary if self.config.primary in scores else PLAIN
         self.config = self.config.detector(scores=scores, primary=self.primary)
-        self.detector = Detector(self.config, model).to(self.optim.device)
+        self.detector = Detector(self.config, model)
+        self.detector.correction = correction
+        self.detector.to(self.optim.device)
         self.detector.calibrate(validation, None)
 
     @property
@@ -83,7 +90,7 @@ class Reconstruction(Method):
 class Trained(Reconstruction):
     """A model of :data:`mnad.model.build.MODELS`, named by ``config.model.name``, in the one training loop."""
 
-    def build(self, normal: Images, validation: Images) -> Network:
+    def build(self, normal: Source, validation: Source) -> Network:
         """Train it; the run's state and log go to the folder of the method."""
         torch.manual_seed(self.seed)
         model = build_model(self.config.model)

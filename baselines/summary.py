@@ -15,6 +15,7 @@ REFERENCE = "mnad"  # the method that the others are compared with
 # Columns of the judged scores, and what a run measures once for all its scores.
 QUALITY = ("auroc", "average_precision", "tpr", "tnr", "oracle_balanced")
 PIXELS = ("pixel_auroc", "aupro")
+ROBUST = ("clean", "mean", "worst")  # smaller one of TPR and TNR: unchanged, over the changes, under the worst
 COSTS = ("fit_seconds", "images_per_second", "parameters", "peak_mb")
 
 
@@ -71,6 +72,11 @@ def row(name: str, score: str, runs: Runs) -> dict[str, object]:
         columns |= mean_and_deviation(key, [metrics[key] for metrics in judged])
     for key in PIXELS:
         columns |= mean_and_deviation(key, [(result["pixels"] or {}).get(key) for result in runs.results])
+    robust = [metrics["robustness"] or {} for metrics in judged]
+    for key in ROBUST:
+        columns |= mean_and_deviation(f"robust_{key}", [found.get(key) for found in robust])
+    named = [found["worst_change"] for found in robust if found.get("worst_change")]
+    columns["robust_worst_change"] = ", ".join(dict.fromkeys(named))
     for key in COSTS:
         columns |= mean_and_deviation(key, [result[key] for result in runs.results])
     rules = sorted({metrics["threshold_note"]["rule"] for metrics in judged})

@@ -28,6 +28,11 @@ QUALITY_COLUMNS = (
     ("pixel_auroc", "pixel AUROC", 3),
     ("aupro", "AUPRO", 3),
 )
+ROBUST_COLUMNS = (
+    ("robust_clean", "clean", 3),
+    ("robust_mean", "mean over changes", 3),
+    ("robust_worst", "worst change", 3),
+)
 COST_COLUMNS = (
     ("fit_seconds", "train s", 1),
     ("images_per_second", "images/s", 0),
@@ -51,6 +56,11 @@ def cells(line: pd.Series, pixels: bool) -> dict[str, str]:
     for key, heading, decimals in QUALITY_COLUMNS:
         if pixels or key not in PIXELS:
             texts[heading] = number(line[f"{key}_mean"], line[f"{key}_sd"], decimals)
+    if not np.isnan(line.get("robust_worst_mean", np.nan)):
+        for key, heading, decimals in ROBUST_COLUMNS:
+            texts[heading] = number(line[f"{key}_mean"], line[f"{key}_sd"], decimals)
+        if isinstance(line.get("robust_worst_change"), str):
+            texts["worst change"] += f" ({line['robust_worst_change']})"
     if not np.isnan(line["delta"]):
         texts["difference to MNAD"] = f"{line['delta']:+.4f} [{line['delta_low']:+.4f}, {line['delta_high']:+.4f}]"
     for key, heading, decimals in COST_COLUMNS:
@@ -93,6 +103,11 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     fitted = len(split(counts["train"], config.images.validation_fraction, 0)[0])  # the others are validation normals
     if fitted > MAX_IMAGES and {"padim", "patchcore"} & set(config.methods):
         lines.append(f"padim, patchcore: fitted on a random choice of {MAX_IMAGES:,} training images.")
+    if frame.get("robust_worst_mean", pd.Series(dtype=float)).notna().any():
+        lines.append(
+            "Clean, mean over changes, worst change: the smaller one of TPR and TNR on the unchanged test and under "
+            "each change of scripts/robustness.py, mean over seeds (each seed's own worst, the changes in brackets)."
+        )
     if data["masks"]:
         lines.append("Pixel AUROC and AUPRO (false positive rates up to 0.3) are taken at the image size above.")
     for key, text in (
@@ -160,7 +175,8 @@ def overview(folder: Path, frames: dict[str, pd.DataFrame], config: CompareConfi
     rows = []
     for (method, score), group in pooled[pooled["seeds"] > 0].groupby(["method", "score"], sort=False):
         line: dict[str, object] = {"method": method, "score": score, "seeds": group["seeds"].min(), "delta": np.nan}
-        for key in [key for key, _, _ in QUALITY_COLUMNS] + list(COSTS):
+        robust = [key for key, _, _ in ROBUST_COLUMNS if f"{key}_mean" in group]
+        for key in [key for key, _, _ in QUALITY_COLUMNS] + robust + list(COSTS):
             line[f"{key}_mean"], line[f"{key}_sd"] = group[f"{key}_mean"].mean(), group[f"{key}_mean"].std()
         rows.append(line | {"categories": len(group)})
     lines = [f"Mean ± standard deviation over {len(frames)} categories ({', '.join(frames)}) of {config.data}."]

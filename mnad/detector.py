@@ -12,16 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import DetectorConfig, past_frames
+from mnad.data.changes import calibration_sets
+from mnad.data.checks import is_grey
 from mnad.data.clips import Windows, as_source, check_frames
+from mnad.data.images import Images as Photos
 from mnad.data.images import to_input
 from mnad.data.reading import read_photo, resize
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
+from mnad.model.correction import build_correction
 from mnad.model.network import Network, Output
 from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
+from mnad.scoring.drift import PICTURE, Reference, picture_statistics
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold, choose_thresholds
 from mnad.verdict import Verdict
@@ -35,8 +40,11 @@ class Detector:
     Attributes:
         config: what it was built from.
         model: in eval mode.
+        correction: of white balance and exposure, the first step before the model; None without.
         scores: fitted scores by name; those with no term left for this model are absent.
         thresholds: one for each score, after :meth:`calibrate`.
+        reference: what the validation normals look like, for a gauge of drift; None before :meth:`calibrate`, for
+            videos, and in checkpoints of before 2026-11-25.
         record: provenance of the training, read from or written to the checkpoint.
     """
 
@@ -51,6 +59,7 @@ class Detector:
         self.model = (build_model(config.model) if model is None else model).eval()
         if model is not None and config.model.name in MODELS:
             self._check_model()
+        self.correction = build_correction(config.correction)
         has_memory = self.model.memory is not None
         scores: dict[str, Any] = {name: Score(score, has_memory) for name, score in config.scores.items()}
         self.scores: Any = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
@@ -60,11 +69,14 @@ class Detector:
                 f"score of other terms"
             )
         blank = torch.zeros(1, 3, *config.images.size)
+        if self.correction is not None:
+            self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
             for term in score.terms:  # type: ignore[union-attr]
                 if not term.needs_memory:
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
+        self.reference: Reference | None = None
         self.record: dict[str, object] = {}
 
     def _check_model(self) -> None:
@@ -112,13 +124,26 @@ class Detector:
     def to(self, device: str) -> "Detector":
         """Move model and scores; ``auto`` is CUDA where there is one."""
         target = choose_device(device)
-        self.model.to(target)
-        self.scores.to(target)
+        for part in filter(None, (self.model, self.correction, self.scores)):
+            part.to(target)
         return self
 
     def source(self, images: Images, name: str = "images") -> Source:
         """``images`` (files, arrays, or a source already) as what the model reads."""
         return as_source(images, self.config.images, self.config.model.variant, name)
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether the verdict rests on a colour, which a grey picture does not have."""
+        return any(term.needs_colour for term in self.scores[self.primary].terms)
+
+    def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
+        """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] -> what the terms compare: the target, after
+        the correction where there is one (of a photograph input and target are the same), and the model's output."""
+        if self.correction is None:
+            return target, self.model(x)
+        target = self.correction(target)
+        return target, self.model(target)
 
     @torch.inference_mode()
     def raw_terms(
@@ -132,7 +157,7 @@ class Detector:
         self.model.eval()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
         for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
-            out = self.model(x)
+            target, out = self.forward(x, target)
             for key, score in self.scores.items():
                 parts[key].append(score.raw(target, out).cpu().numpy())
             if counts is not None:
@@ -151,8 +176,10 @@ class Detector:
         """Fit the scores on validation normals and choose the thresholds with the known anomalies.
 
         Args:
-            validation: N normals that were not trained on, at least one.
-            known: K anomalies; none leave a rule that needs none, see :func:`mnad.scoring.threshold.choose_threshold`.
+            validation: normals that were not trained on, at least one; N with the changed copies of
+                ``config.calibration``, the unchanged ones first.
+            known: K anomalies, likewise; none leave a rule that needs none, see
+                :func:`mnad.scoring.threshold.choose_threshold`.
 
         Returns:
             score name -> N scores of the validation normals, and -> K scores of the known anomalies; float64.
@@ -160,13 +187,54 @@ class Detector:
         Raises:
             UserError: see :func:`mnad.scoring.threshold.choose_threshold`.
         """
-        normal_raw = self.raw_terms(validation, "validation normals")
-        known_raw = self.raw_terms(known, "known anomalies") if known is not None and len(known) else {}
+        validation = self.source(validation, "validation normals")
+        known = None if known is None else self.source(known, "known anomalies")
+        sets = calibration_sets(validation, known, self.config.calibration)
+        normal_raw, known_raw = (self._joined(parts) for parts in sets)
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal, anomalous = self.combine(normal_raw), self.combine(known_raw)
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
+        self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous
+
+    @property
+    def statistics_names(self) -> tuple[str, ...]:
+        """What :meth:`statistics` gives of each image."""
+        return (*self.scores[self.primary].names, *PICTURE)
+
+    @torch.inference_mode()
+    def statistics(self, images: Images, batch_size: int = 64, terms: np.ndarray | None = None) -> np.ndarray:
+        """What a gauge of drift looks at (:mod:`mnad.scoring.drift`): raw terms of the verdict, and the picture as it
+        came, N x D float64, by :attr:`statistics_names`.
+
+        Args:
+            terms: raw terms of the primary score where they are known already, N x T.
+        """
+        source = self.source(images)
+        around = None if self.correction is None else self.correction.surroundings
+        terms = self.raw_terms(source, batch_size=batch_size)[self.primary] if terms is None else terms
+        parts = [
+            picture_statistics(target, around).cpu().numpy()
+            for _, target in batches(source, batch_size, device=self.device)
+        ]
+        return np.concatenate([terms, np.concatenate(parts or [np.zeros((0, len(PICTURE)))])], axis=1)
+
+    def gauge_reference(self, images: Images) -> Reference | None:
+        """The reference of a gauge, from normals of the line to watch; None for fewer than 20. At most 2,000 images,
+        evenly spaced, are looked at.
+        """
+        source = self.source(images)
+        if len(source) < 20:
+            return None
+        chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), 2000)).astype(int))
+        values = self.statistics(source.subset(chosen) if len(chosen) < len(source) else source)
+        return Reference(values, self.statistics_names)
+
+    def _joined(self, parts: Sequence[Source]) -> dict[str, np.ndarray]:
+        """Raw terms of one source after the other; empty without any."""
+        raw = [self.raw_terms(part, getattr(part, "name", "images")) for part in parts]
+        return {key: np.concatenate([of[key] for of in raw]) for key in self.scores} if raw else {}
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds, whose scores have no scale."""
@@ -192,11 +260,16 @@ class Detector:
             raise UserError(f"score: expected one of {', '.join(self.scores)}, got {name!r}")
         return self.score_all(images)[name or self.primary]
 
-    def predict(self, images: Iterable[Path | str | np.ndarray], batch_size: int = 64) -> Iterator[Verdict]:
+    def predict(
+        self, images: Iterable[Path | str | np.ndarray], batch_size: int = 64, statistics: bool = False
+    ) -> Iterator[Verdict]:
         """The verdict on each of ``images`` (files or H x W x 3 uint8 arrays of any size), in their order.
 
         One batch at a time is in memory, so there may be any number of them. An image that cannot be read has its
-        reason in ``error`` and stops nothing.
+        reason in ``error`` and stops nothing; so does one without colour where the verdict rests on colour.
+
+        Args:
+            statistics: also fill :attr:`mnad.verdict.Verdict.statistics`, for a gauge of drift.
 
         Raises:
             UserError: the detector is not calibrated, or predicts frames of videos, which need those before them.
@@ -206,42 +279,53 @@ class Detector:
             raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
         numbered = enumerate(images)
         while part := list(itertools.islice(numbered, batch_size)):
-            yield from self._verdicts(part)
+            yield from self._verdicts(part, statistics)
 
-    def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]]) -> list[Verdict]:
+    def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]], statistics: bool) -> list[Verdict]:
         found: list[Verdict] = []
         rows, pixels = [], []
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
-                pixels.append(resize(read_photo(image).pixels, self.config.images.size))
+                small = resize(read_photo(image).pixels, self.config.images.size)
+                if self.needs_colour and is_grey(small):
+                    raise UserError(f"{name}: has no colour; expected a photograph in colour")
+                pixels.append(small)
                 rows.append(len(found))
                 found.append(Verdict(name))
             except UserError as error:
                 found.append(Verdict(name, error=str(error)))
         if pixels:
-            judged = self.judge([found[row].path for row in rows], np.stack(pixels)[:, None])
+            judged = self.judge([found[row].path for row in rows], np.stack(pixels)[:, None], statistics)
             for row, verdict in zip(rows, judged, strict=True):
                 found[row] = verdict
         return found
 
-    def judge(self, names: Sequence[str], frames: np.ndarray) -> list[Verdict]:
+    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
         """The verdict on each of ``frames``, under its name; the test changes no memory item.
 
         Args:
             frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
                 whose verdict is on the last frame.
+            statistics: also fill :attr:`mnad.verdict.Verdict.statistics`, for a gauge of drift.
 
         Raises:
             UserError: the detector is not calibrated.
         """
         self.check_calibrated()
         raw = self.raw_terms(Windows(frames))
+        gains = self.gains(frames[:, -1])
+        looks: list[dict[str, float]] = [{} for _ in names]
+        if statistics:
+            values = self.statistics(frames[:, -1], terms=raw[self.primary]).tolist()
+            looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
         scores, terms = self.combine(raw)[self.primary].tolist(), self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
         return [
-            Verdict(name, score, threshold, dict(zip(terms, values, strict=True)))
-            for name, score, values in zip(names, scores, raw[self.primary].tolist(), strict=True)
+            Verdict(name, score, threshold, dict(zip(terms, values, strict=True)), gains=gain, statistics=look)
+            for name, score, values, gain, look in zip(
+                names, scores, raw[self.primary].tolist(), gains, looks, strict=True
+            )
         ]
 
     @torch.inference_mode()
@@ -253,28 +337,43 @@ class Detector:
         """
         self.model.eval()
         x, target = Windows(frames).inputs(np.arange(len(frames)))
-        output = self.model(x.to(self.device)).output.cpu()
+        target, out = self.forward(x.to(self.device), target.to(self.device))
+        output, target = out.output.cpu(), target.cpu()
         pictures = ((output + 1) * 127.5).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
         return pictures, ((output - target) / 2).square().mean(dim=1).numpy()
 
     @torch.inference_mode()
+    def gains(self, images: np.ndarray) -> list[dict[str, float]]:
+        """What the correction multiplies each channel of N x H x W x 3 uint8 images by; empty without a correction."""
+        if self.correction is None:
+            return [{} for _ in images]
+        values = self.correction.gains(to_input(images).to(self.device)).tolist()
+        return [dict(zip(("red", "green", "blue"), row, strict=True)) for row in values]
+
+    @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
-        """Forward pass of N x H x W x 3 uint8 images of the configured size.
+        """Forward pass of N x H x W x 3 uint8 images of the configured size, corrected where the detector corrects.
 
         Raises:
             UserError: another size or type.
         """
+        return self._targets_and_outputs(images)[1]
+
+    def _targets_and_outputs(self, images: np.ndarray) -> tuple[Tensor, Output]:
         check_frames(images, self.config.images.size)
         self.model.eval()
-        return self.model(to_input(images).to(self.device))
+        x = to_input(images).to(self.device)
+        return self.forward(x, x)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32.
+        """Squared error of every pixel, mean over channels, on [0, 1] (corrected) images: N x H x W float32.
 
         Raises:
             UserError: another size than the configured one, or another type than uint8.
         """
-        error = (self.outputs(images).output - to_input(images).to(self.device)) / 2
+        with torch.inference_mode():
+            target, out = self._targets_and_outputs(images)
+            error = (out.output - target) / 2
         return error.square().mean(dim=1).cpu().numpy()
 
     def save(self, path: Path | str) -> None:
@@ -287,6 +386,10 @@ class Detector:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
+        if self.reference is not None:
+            tensors["gauge.reference"] = torch.from_numpy(self.reference.values)
+        if self.correction is not None:
+            tensors |= {f"correction.{k}": v for k, v in self.correction.state_dict().items()}
         self.record = self.record or provenance()
         texts = {
             "config": asdict(self.config.detector()),
@@ -309,7 +412,13 @@ class Detector:
             stored = modernise(texts["thresholds"])
             detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
             detector.record = dict(texts["record"])
-            for part, module in (("model.", detector.model), ("scores.", detector.scores)):
+            if "gauge.reference" in tensors:
+                values = tensors["gauge.reference"].numpy()
+                detector.reference = Reference(values, detector.statistics_names)
+            parts = {"model.": detector.model, "scores.": detector.scores, "correction.": detector.correction}
+            for part, module in parts.items():
+                if module is None:
+                    continue
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]

@@ -15,6 +15,7 @@ from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.result import Evaluation
 from mnad.line.run_report import write_run_report
 from mnad.model.build import choose_device
+from mnad.model.correction import corrected
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
@@ -86,8 +87,11 @@ def fit_detector(
     torch.manual_seed(config.seed)
     detector = Detector(config.detector())
     folder.mkdir(exist_ok=True)
-    train(detector.model, sources["train"], sources["validation"], config.optim, config.seed, folder, config.resume)
     detector.to(config.optim.device)
+    if detector.correction is not None:
+        detector.correction.fit(sources["train"])
+    normals, held = (corrected(sources[role], detector.correction) for role in ("train", "validation"))
+    train(detector.model, normals, held, config.optim, config.seed, folder, config.resume)
     calibration = detector.calibrate(sources["validation"], sources.get("known"))
     detector.record = record
     detector.save(folder / "model.safetensors")

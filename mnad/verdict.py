@@ -40,6 +40,8 @@ class Verdict:
         threshold: the image is anomalous from here on; NaN beside an error.
         terms: raw value of each term of the primary score by name.
         error: why there is no verdict, in one line; empty when there is one.
+        gains: what the detector's correction multiplied each channel by; empty without a correction.
+        statistics: what a gauge of drift looks at (:mod:`mnad.scoring.drift`); empty unless asked for.
     """
 
     path: str
@@ -47,6 +49,8 @@ class Verdict:
     threshold: float = math.nan
     terms: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    gains: Mapping[str, float] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def margin(self) -> float:
@@ -64,11 +68,11 @@ class Verdict:
         return "" if self.error else ANOMALOUS if self.anomalous else NORMAL
 
     def row(self) -> dict[str, str | float]:
-        """The row of a table of verdicts: ``COLUMNS``, camera, time and terms; numbers are empty beside an error."""
+        """The row of a table of verdicts: ``COLUMNS``, camera, time, terms, gains; no numbers beside an error."""
         camera, time = camera_and_time(self.path)
         numbers: dict[str, str | float] = {"score": self.score, "threshold": self.threshold, "margin": self.margin}
         kept = {name: "" for name in numbers} if self.error else numbers
         # a file name that is no UTF-8 is escaped, so that the table always is
         path = self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         row = {"path": path, "verdict": self.verdict, **kept, "error": self.error, "camera": camera, "time": time}
-        return {**row, **self.terms}
+        return {**row, **self.terms, **{f"gain_{channel}": gain for channel, gain in self.gains.items()}}

@@ -17,19 +17,48 @@ from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate
 
 CHECKPOINT = ROOT / "checkpoints" / "wells.safetensors"
+ABSOLUTE = CHECKPOINT.with_stem("wells_absolute")  # as shipped until 2026-11-24
 ARCHIVE = Path(os.environ.get("MNAD_WELLS", ROOT.parent / "shared" / "data" / "casting_wells.tar"))
+GOLDEN = {
+    "full": [-0.05446964502, -7.398627758],
+    "overflow": [0.05974718928, -6.471090317],
+    "empty": [0.09161174297, -8.894970894],
+}
 
 
-def test_file_and_configuration():
-    assert CHECKPOINT.stat().st_size < 10e6
-    detector = Detector.load(CHECKPOINT)
+@pytest.mark.parametrize(
+    ("file", "note"),
+    [
+        (CHECKPOINT, "the 1.00% quantile of 924 known anomalies; 1 changed copies of each normal, 5 of each anomaly"),
+        (ABSOLUTE, "the 1.00% quantile of 154 known spills"),  # the file says spill_quantile
+    ],
+)
+def test_file_and_configuration(file, note):
+    assert file.stat().st_size < 10e6
+    detector = Detector.load(file)
     assert detector.config.model.name == "mnad" and detector.primary == "wells"
-    assert detector.thresholds["wells"].rule == "anomalous_quantile"  # the file says spill_quantile
-    assert detector.thresholds["wells"].note == "the 1.00% quantile of 154 known spills"
+    assert detector.thresholds["wells"].rule == "anomalous_quantile"
+    assert detector.thresholds["wells"].note.startswith(note)
     assert detector.record["git_revision"] and detector.record["packages"]["torch"]
 
 
-@pytest.mark.parametrize("name", ["wells", "synthetic", "synthetic_conv_ae"])
+def test_what_holds_when_the_light_changes():
+    detector = Detector.load(CHECKPOINT)
+    assert detector.scores["wells"].names == ["relative_wall_hue", "relative_glitter"]
+    assert detector.correction.reference.tolist() == pytest.approx([0.902, 1.1373, 0.9961], abs=1e-4)
+    assert detector.reference.values.shape == (1000, 8)
+    assert Detector.load(ABSOLUTE).correction is None and Detector.load(ABSOLUTE).reference is None
+
+
+def test_the_older_detector_scores_as_ever():
+    """Raw terms of three drawn wells, written down before the correction came (2026-11-25)."""
+    detector = Detector.load(ABSOLUTE)
+    wells = [resize(draw_well(np.random.default_rng([7, i]), kind), (32, 48)) for i, kind in enumerate(GOLDEN)]
+    for found, expected in zip(detector.raw_terms(wells)["wells"], GOLDEN.values(), strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["wells", "wells_absolute", "synthetic", "synthetic_conv_ae"])
 def test_every_checkpoint_loads(name):
     detector = Detector.load(CHECKPOINT.with_stem(name))
     assert detector.primary == "wells" and list(detector.scores) == list(detector.thresholds) == ["wells", "mnad"]
@@ -41,19 +70,20 @@ def test_a_bare_wall_scores_above_metal():
 
     def mean_hue(kind):
         wells = [resize(draw_well(np.random.default_rng([7, i]), kind), (32, 48)) for i in range(12)]
-        return detector.raw_terms(wells)["wells"][:, detector.scores["wells"].names.index("wall_hue")].mean()
+        return detector.raw_terms(wells)["wells"][:, detector.scores["wells"].names.index("relative_wall_hue")].mean()
 
     assert mean_hue("empty") > mean_hue("full") + 0.02
 
 
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is missing (set MNAD_WELLS to the archive)")
-def test_numbers_on_the_development_half(tmp_path):
+@pytest.mark.parametrize("file", [CHECKPOINT, ABSOLUTE])
+def test_numbers_on_the_development_half(file, tmp_path):
     with tarfile.open(ARCHIVE) as archive:
         members = [m for m in archive.getmembers() if "/test/" in f"/{m.name}"]
         archive.extractall(tmp_path, members, filter="data")
     root = next(path.parent.parent for path in tmp_path.rglob("test_annotation.txt"))
     data = Photographs(read_layout(root, train=False), ImageConfig())
-    result = evaluate(Detector.load(CHECKPOINT), data)["test"].scores["wells"]
+    result = evaluate(Detector.load(file), data)["test"].scores["wells"]
     assert (result["n_anomalous"], result["n_normal"]) == (64, 1833)
     assert result["tpr"] > 0.95 and result["tnr"] > 0.95
     card = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from mnad.config.network import (
     Variant,
     past_frames,
 )
+from mnad.config.robust import FAMILIES, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
     Combine,
     Normalise,
@@ -32,11 +33,14 @@ from mnad.config.training import MEMORY_LOSSES, OptimConfig
 from mnad.run import UserError
 
 __all__ = [
+    "FAMILIES",
     "MEMORY_LOSSES",
     "PAST_FRAMES",
     "PUBLISHED",
     "STRIDE",
+    "CalibrationConfig",
     "Combine",
+    "CorrectionConfig",
     "DataConfig",
     "DetectorConfig",
     "ImageConfig",
@@ -70,6 +74,8 @@ class DetectorConfig:
         primary: the score that gives the verdict; the others are reported beside it; none is ``wells`` for
             reconstruction, ``mnad`` for prediction.
         threshold: how each score's threshold is chosen.
+        correction: white balance and exposure, undone before the network sees an image; photographs only.
+        calibration: changed copies of the images that statistics and threshold are taken from; photographs only.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -77,10 +83,15 @@ class DetectorConfig:
     scores: dict[str, ScoreConfig] | None = None
     primary: str | None = None
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    correction: CorrectionConfig = field(default_factory=CorrectionConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
     def __post_init__(self) -> None:
-        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there."""
+        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there, or for a
+        correction of frames that are predicted."""
         photographs = self.model.variant == "recon"
+        if not photographs and self.correction.kind != "none":
+            raise UserError(f"correction.kind: {self.correction.kind!r} with model.variant pred; expected 'none'")
         if self.scores is None:
             wells = {"wells": wells_score()} if photographs else {}
             self.scores = wells | {"mnad": mnad_score(self.model.variant)}

@@ -36,11 +36,24 @@ class ThresholdConfig:
 
 @dataclass
 class TermConfig:
-    """One term: its name in ``mnad.scoring.TERMS``, its weight, and the options of its class."""
+    """One term.
+
+    Args:
+        name: in ``mnad.scoring.scores.TERMS``.
+        weight: in a sum.
+        options: of the term's class.
+        high: ``spread``: the quantile of the validation normals that becomes 1.
+    """
 
     name: str
     weight: float = 1.0
     options: dict[str, float | list[float] | dict[str, list[float]] | None] = field(default_factory=dict)
+    high: float = 0.99
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a quantile that is not above the median."""
+        if not 0.5 < self.high <= 1:
+            raise UserError(f"score term {self.name}: high {self.high}; expected a number above 0.5, at most 1")
 
 
 @dataclass
@@ -50,7 +63,8 @@ class ScoreConfig:
     Args:
         terms: the terms.
         normalise: ``minmax``: (v - min) / (max - min), MNAD's. ``spread``: (v - median) / (q99 - median), so 1 is
-            what one normal in a hundred reaches in each term: every term gets the same false-alarm budget.
+            what one normal in a hundred reaches in each term: every term gets the same false-alarm budget, unless its
+            ``high`` asks for another quantile.
         combine: ``sum`` of weight times term (MNAD's), or ``max``, an OR of the terms.
         threshold: how this score's threshold is chosen; None is the detector's rule.
         smooth: frames of a centred moving average over the scores of a video (ours; 1 is none, the paper's).

@@ -97,7 +97,7 @@ def score_video(detector: Detector, name: str, frames: Iterable[np.ndarray], gam
         if len(window) <= past:
             continue
         x, target = clip_input(torch.stack(tuple(window))[None])
-        out = model(x)
+        target, out = detector.forward(x, target)
         for key, score in detector.scores.items():
             raw[key].append(score.raw(target, out)[0].cpu().numpy())
         regular.append(regular_score(out.output, target).item())

@@ -1,6 +1,7 @@
 """Judge a detector on a dataset: every score against the labels, per pixel where there are masks, memory, speed."""
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.config import PUBLISHED
+from mnad.data.checks import is_grey
 from mnad.data.dataset import Photographs, Videos
 from mnad.data.images import Images
 from mnad.data.source import index_batches
@@ -60,6 +62,19 @@ def scores_table(names: list[str], labels: np.ndarray, scores: Mapping, threshol
     return pd.DataFrame(columns)
 
 
+def warn_of_grey(scorer: Scorer, images: Images) -> None:
+    """Warn, with their number, of images without colour where the verdict rests on colour."""
+    if not getattr(scorer, "needs_colour", False):
+        return
+    grey = [i for part in index_batches(len(images), 256) for i in part if is_grey(images[i])]
+    if grey:
+        warnings.warn(
+            f"{len(grey)} of {len(images)} test images have no colour, by which this detector judges (first: "
+            f"{images.sources[grey[0]]}); in use they are refused",
+            stacklevel=2,
+        )
+
+
 def evaluate_photographs(scorer: Scorer, data: Photographs) -> Evaluation:
     """Score the test photographs of ``data`` and compare with its labels.
 
@@ -69,6 +84,7 @@ def evaluate_photographs(scorer: Scorer, data: Photographs) -> Evaluation:
     model = getattr(scorer, "model", None)
     if model is not None and model.variant != "recon":
         raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
+    warn_of_grey(scorer, data.test)
     images, memory = data.test, getattr(model, "memory", None)
     counts = None if memory is None else torch.zeros(len(memory.items), dtype=torch.long)
     read, started = images.seconds, time.perf_counter()

@@ -117,7 +117,7 @@ def collect(
     start = 0
     for x, target in batches(data.source, batch_size, images, detector.device, f"queries of {name}"):
         part = slice(start, start + len(x))
-        out = detector.model(x)
+        target, out = detector.forward(x, target)
         if tuple(out.queries.shape[1:3]) != (height, width):
             raise UserError(
                 f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, an "

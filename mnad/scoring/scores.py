@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import ScoreConfig, TermConfig
+from mnad.model.ellipse import Ellipse
 from mnad.model.network import Output
 from mnad.run import UserError
 from mnad.scoring.terms import FeatureDistance, PeakError, Psnr, Term
-from mnad.scoring.wells import Ellipse, EllipseError, Glitter, WallHue
+from mnad.scoring.wells import EllipseError, Glitter, RelativeGlitter, RelativeWallHue, WallHue
 
 TERMS: dict[str, type[Term]] = {
     "psnr": Psnr,
@@ -26,6 +27,8 @@ TERMS: dict[str, type[Term]] = {
     "ellipse_error": EllipseError,
     "wall_hue": WallHue,
     "glitter": Glitter,
+    "relative_wall_hue": RelativeWallHue,
+    "relative_glitter": RelativeGlitter,
 }
 
 
@@ -40,8 +43,9 @@ def build_term(config: TermConfig) -> Term:
     term_class = TERMS[config.name]
     options: dict[str, Any] = dict(config.options)
     try:
-        if isinstance(options.get("ellipse"), dict):
-            options["ellipse"] = Ellipse(**options["ellipse"])
+        for name in ("ellipse", "surroundings"):
+            if isinstance(options.get(name), dict):
+                options[name] = Ellipse(**options[name])
         term = term_class(**options)
     except TypeError as error:
         fields = ", ".join(getattr(term_class, "__dataclass_fields__", {})) or "none"
@@ -71,6 +75,7 @@ class Score(nn.Module):
         self.dropped = len(kept) < len(config.terms)
         self.terms = [term for _, term in kept]
         self.weights = [t.weight for t, _ in kept]
+        self.quantiles = [t.high for t, _ in kept]
         self.normalise, self.combine, self.smooth = config.normalise, config.combine, config.smooth
         self.register_buffer("low", torch.zeros(len(kept), dtype=torch.float64))
         self.register_buffer("high", torch.ones(len(kept), dtype=torch.float64))
@@ -88,7 +93,8 @@ class Score(nn.Module):
         if self.normalise == "minmax":
             low, high = raw.amin(dim=0), raw.amax(dim=0)
         else:
-            low, high = raw.quantile(0.5, dim=0), raw.quantile(0.99, dim=0)
+            low = raw.quantile(0.5, dim=0)
+            high = torch.stack([raw[:, i].quantile(q) for i, q in enumerate(self.quantiles)])
         self.low.copy_(low)
         # A term that is the same for every normal says nothing about scale: leave its unit as it is.
         self.high.copy_(torch.where(high > low, high, low + 1))

@@ -99,16 +99,22 @@ def choose_thresholds(
     """The threshold of every score in ``normal``, each by its own rule.
 
     Args:
-        config: has the rules.
-        normal: score -> N values of the validation normals.
-        known: score -> K values of the known anomalies; empty without any.
+        config: has the rules, and says how many changed copies are among the values.
+        normal: score -> N values of the validation normals, the unchanged ones first.
+        known: score -> K values of the known anomalies, the unchanged ones first; empty without any. What is promised
+            rests on the unchanged ones of both: copies are no further images.
 
     Raises:
         UserError: see :func:`choose_threshold`.
     """
     found = {}
+    copies = config.calibration.normal_copies, config.calibration.known_copies
     for name, values in normal.items():
-        anomalous = known.get(name, np.zeros(0))
-        chosen = choose_threshold(config.rule(name), values, anomalous)
-        found[name] = replace(chosen, promise=promise(chosen.value, values, anomalous))
+        roles = values, known.get(name, np.zeros(0))
+        chosen = choose_threshold(config.rule(name), *roles)
+        if any(copies):
+            note = f"{chosen.note}; {copies[0]} changed copies of each normal, {copies[1]} of each anomaly among them"
+            chosen = replace(chosen, note=note)
+        unchanged = [scores[: len(scores) // (1 + count)] for scores, count in zip(roles, copies, strict=True)]
+        found[name] = replace(chosen, promise=promise(chosen.value, *unchanged))
     return found

@@ -6,51 +6,19 @@ Quantiles instead of means are what makes them ignore clamps, hands and bars, wh
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from mnad.model.ellipse import SURROUNDINGS, Ellipse, median
 from mnad.model.network import Output
 from mnad.run import UserError
-from mnad.scoring.terms import POSITIVE, SHARE, TINY, Range, Term, is_number
+from mnad.scoring.terms import LOG_FLOOR, POSITIVE, SHARE, TINY, Range, Term, blur, is_number
 
 
 def are_numbers(value: object, count: int) -> bool:
     """Whether ``value`` is a list or tuple of ``count`` finite numbers."""
     return isinstance(value, list | tuple) and len(value) == count and all(map(is_number, value))
-
-
-@dataclass(frozen=True)
-class Ellipse:
-    """Where the well is, in fractions of the height and the width. The crops are cut around the well's rim; the
-    default keeps 0.8 of the rim's radii, so the rim, the plate and most of what enters from the sides stay outside.
-    """
-
-    centre: tuple[float, float] = (0.52, 0.50)  # y, x
-    radii: tuple[float, float] = (0.336, 0.352)  # y, x
-
-    def mask(self, height: int, width: int) -> np.ndarray:
-        """H x W bool, True inside (pixel centres)."""
-        y = ((np.arange(height, dtype=np.float32) + 0.5) / height - self.centre[0]) / self.radii[0]
-        x = ((np.arange(width, dtype=np.float32) + 0.5) / width - self.centre[1]) / self.radii[1]
-        return y[:, None] ** 2 + x[None, :] ** 2 < 1
-
-    def inside(self, values: Tensor) -> Tensor:
-        """B x H x W -> B x P, the pixels inside.
-
-        Raises:
-            UserError: there is none.
-        """
-        places = np.flatnonzero(self.mask(*values.shape[1:]))  # numbers, not a mask, so that an export can hold them
-        if len(places) == 0:
-            raise UserError(f"ellipse {self}: no pixel inside; expected radii above 0 and a centre in [0, 1]")
-        return values.flatten(1)[:, torch.from_numpy(places).to(values.device)]
-
-    def quantile(self, values: Tensor, q: float) -> Tensor:
-        """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from
-        above) or q (from below) of the well cannot move it far, which a mean does not offer."""
-        return torch.quantile(self.inside(values), q, dim=1)
 
 
 def is_ellipse(value: object) -> bool:
@@ -62,6 +30,7 @@ def is_ellipse(value: object) -> bool:
 
 ELLIPSE = Range(is_ellipse, "a centre of two numbers and two radii above 0")
 SHARE_OR_MEAN = Range(lambda value: value is None or SHARE.allows(value), "a number from 0 to 1, or null for the mean")
+BAND = Range(lambda value: are_numbers(value, 2) and 0 < value[0] < value[1], "two sigmas above 0, the smaller first")
 HUE = Range(lambda value: are_numbers(value, 3), "one number for each of red, green, blue")
 
 
@@ -96,6 +65,7 @@ class WallHue(WellsTerm):
     all wall. With the 0.7 quantile, 30 % of the well's area are enough, so a hand over the rest does not hide it.
     """
 
+    needs_colour: ClassVar[bool] = True
     quantile: float = 0.7
     hue: tuple[float, float, float] = (-0.5, -0.5, 1.0)
     ellipse: Ellipse = field(default_factory=Ellipse)
@@ -130,3 +100,56 @@ class Glitter(WellsTerm):
             raise UserError(f"score term glitter: sigma {self.sigma}; expected 4 sigma below the image size {size}")
         fine = residual - gaussian_blur(residual, [kernel, kernel], [self.sigma, self.sigma])
         return torch.log(self.ellipse.quantile(fine.square().mean(dim=1), self.quantile) + TINY)
+
+
+@dataclass(frozen=True)
+class RelativeWallHue(WallHue):
+    """:class:`WallHue` less the median of the same hue around the well, so that a tint of the whole picture cancels."""
+
+    surroundings: Ellipse = SURROUNDINGS
+    ranges: ClassVar[dict[str, Range]] = {**WallHue.ranges, "surroundings": ELLIPSE}
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        """B x 3 x H x W and the model's output -> B."""
+        residual = target - out.output
+        hue = torch.einsum("bchw,c->bhw", residual, residual.new_tensor(self.hue))
+        return self.ellipse.quantile(hue, self.quantile) - median(self.surroundings.outside(hue))
+
+
+@dataclass(frozen=True)
+class RelativeGlitter(WellsTerm):
+    """Glitter of two sizes inside the well, less the sharpness that the picture itself shows around it.
+
+    ``0.5 log q(fine^2) + 0.5 log q(band^2) - rim_share log q'(rim^2)``, where fine is the residual minus its blur
+    (``sigma`` in pixels), band the residual between two blurs (it passes blurred glitter and stops pixel noise), rim
+    the grey target minus its blur, q the ``quantile`` inside the well and q' the ``rim_quantile`` around it. A blurred
+    picture loses rim and glitter alike, so do low contrast and exposure; with a share of 1 contrast cancels.
+    """
+
+    quantile: float = 0.8
+    sigma: float = 1.5
+    band: tuple[float, float] = (1.0, 2.5)
+    rim_quantile: float = 0.9
+    rim_share: float = 0.5
+    ellipse: Ellipse = field(default_factory=Ellipse)
+    surroundings: Ellipse = SURROUNDINGS
+    ranges: ClassVar[dict[str, Range]] = {
+        "quantile": SHARE,
+        "sigma": POSITIVE,
+        "band": BAND,
+        "rim_quantile": SHARE,
+        "rim_share": SHARE,
+        "ellipse": ELLIPSE,
+        "surroundings": ELLIPSE,
+    }
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        """B x 3 x H x W and the model's output -> B."""
+        residual = target - out.output
+        fine = (residual - blur(residual, self.sigma)).square().mean(dim=1)
+        band = (blur(residual, self.band[0]) - blur(residual, self.band[1])).square().mean(dim=1)
+        grey = target.mean(dim=1)
+        rim = self.surroundings.outside((grey - blur(grey, self.sigma)).square())
+        inside = [torch.log(self.ellipse.quantile(values, self.quantile) + LOG_FLOOR) for values in (fine, band)]
+        sharpness = torch.log(torch.quantile(rim, self.rim_quantile, dim=1) + LOG_FLOOR)
+        return 0.5 * (inside[0] + inside[1]) - self.rim_share * sharpness

@@ -1,0 +1,88 @@
+"""White balance and exposure of each picture, estimated on its surroundings and undone (ours).
+
+What lies around the product is the same plate in every picture, so its colour tells the light and the camera's setting.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mnad.config import CorrectionConfig
+from mnad.data.source import Source, batches
+from mnad.model.ellipse import Ellipse, median
+from mnad.run import UserError
+
+DARK = 0.02  # on [0, 2]: darker surroundings count as this bright
+
+
+class Correction(nn.Module):
+    """Multiplies each channel so that the median of the surroundings becomes that of the training images.
+
+    ``gain = reference / median(x + 1 outside the ellipse)``, kept inside ``limits``; ``x -> (x + 1) gain - 1``, not
+    clipped at 1. Plain tensor operations; the reference is a buffer and travels in the checkpoint.
+    """
+
+    reference: Tensor  # 3, on [0, 2] where black is 0
+
+    def __init__(self, config: CorrectionConfig) -> None:
+        super().__init__()
+        self.surroundings = Ellipse(tuple(config.centre), tuple(config.radii))
+        self.low, self.high = config.limits
+        self.register_buffer("reference", torch.ones(3))
+
+    def estimate(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> B x 3, the median of each channel around the product, on [0, 2].
+
+        Raises:
+            UserError: no pixel is outside the ellipse.
+        """
+        return median(self.surroundings.outside(x + 1))
+
+    @torch.no_grad()
+    def fit(self, source: Source) -> "Correction":
+        """Take the reference from the training images: the median of their estimates, channel by channel.
+
+        Raises:
+            UserError: there is none.
+        """
+        device = self.reference.device
+        found = [self.estimate(target) for _, target in batches(source, 256, device=device, name="white balance")]
+        if not found:
+            raise UserError("correction: no training image; expected at least one")
+        self.reference.copy_(torch.cat(found).median(dim=0).values)
+        return self
+
+    def gains(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> B x 3, what each channel is multiplied by."""
+        return (self.reference / self.estimate(x).clamp_min(DARK)).clamp(self.low, self.high)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> the same shape, from -1 on; above 1 where a highlight was brightened."""
+        return (x + 1) * self.gains(x)[:, :, None, None] - 1
+
+
+class Corrected:
+    """A source of photographs seen through a correction; what training reads."""
+
+    def __init__(self, source: Source, correction: Correction) -> None:
+        self.source, self.correction = source, correction
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @torch.no_grad()
+    def inputs(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Model input and target, the same B x 3 x H x W float32."""
+        _, target = self.source.inputs(indices)
+        target = self.correction(target.to(self.correction.reference.device))
+        return target, target
+
+
+def corrected(source: Source, correction: Correction | None) -> Source:
+    """``source`` seen through ``correction``; itself where there is none."""
+    return source if correction is None else Corrected(source, correction)
+
+
+def build_correction(config: CorrectionConfig) -> Correction | None:
+    """The correction that ``config`` describes, without its reference; None for ``none``."""
+    return None if config.kind == "none" else Correction(config)
