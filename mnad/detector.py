@@ -228,7 +228,9 @@ class Detector:
         if len(source) < 20:
             return None
         chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), 2000)).astype(int))
-        values = self.statistics(source.subset(chosen) if len(chosen) < len(source) else source)
+        values = self.statistics(
+            source.subset(chosen) if isinstance(source, Photos) and len(chosen) < len(source) else source
+        )
         return Reference(values, self.statistics_names)
 
     def _joined(self, parts: Sequence[Source]) -> dict[str, np.ndarray]:
@@ -287,10 +289,7 @@ class Detector:
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
-                small = resize(read_photo(image).pixels, self.config.images.size)
-                if self.needs_colour and is_grey(small):
-                    raise UserError(f"{name}: has no colour; expected a photograph in colour")
-                pixels.append(small)
+                pixels.append(resize(read_photo(image).pixels, self.config.images.size))
                 rows.append(len(found))
                 found.append(Verdict(name))
             except UserError as error:
@@ -302,7 +301,8 @@ class Detector:
         return found
 
     def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
-        """The verdict on each of ``frames``, under its name; the test changes no memory item.
+        """The verdict on each of ``frames``, under its name; the test changes no memory item. A picture without colour
+        has that as its error where the verdict rests on colour.
 
         Args:
             frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
@@ -321,12 +321,18 @@ class Detector:
             looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
         scores, terms = self.combine(raw)[self.primary].tolist(), self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
-        return [
+        found = [
             Verdict(name, score, threshold, dict(zip(terms, values, strict=True)), gains=gain, statistics=look)
             for name, score, values, gain, look in zip(
                 names, scores, raw[self.primary].tolist(), gains, looks, strict=True
             )
         ]
+        for i, verdict in enumerate(found):
+            if self.needs_colour and is_grey(frames[i, -1]):
+                found[i] = Verdict(
+                    verdict.path, error=f"{verdict.path}: has no colour; expected a photograph in colour"
+                )
+        return found
 
     @torch.inference_mode()
     def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -223,7 +223,7 @@ DRAWN: dict[str, Callable[[Generator], Sequence[tuple[str, float]]]] = {
 
 def random_change(rng: Generator, families: Sequence[str]) -> Change:
     """One change of a family drawn from ``families`` (see :data:`DRAWN`), its strength drawn as well."""
-    return Change(tuple(DRAWN[families[rng.integers(len(families))]](rng)))
+    return Change(tuple(DRAWN[families[int(rng.integers(len(families)))]](rng)))
 
 
 def changed(images: Images, change: Change, seed: int = 0) -> Images:
@@ -239,7 +239,9 @@ def random_copies(images: Source, copies: int, families: Sequence[str], seed: in
     """
     if copies and not isinstance(images, Images):
         raise UserError("calibration: changed copies of frames; expected photographs, or no copies")
-    found = []
+    found: list[Images] = []
+    if not isinstance(images, Images):
+        return found
     for copy in range(copies):
         rng = np.random.default_rng([seed, copy, 0])
         chosen = [random_change(rng, families) for _ in range(len(images))]

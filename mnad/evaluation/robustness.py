@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,11 +57,11 @@ def judge_change(
     rows = []
     for name, values in scores.items():
         metrics = judge(values, labels, thresholds[name].value)
-        row = {"change": str(change), "kind": kind, "strength": strength, "score": name}
+        row: dict[str, object] = {"change": str(change), "kind": kind, "strength": strength, "score": name}
         for rate in RATES:
-            low, high = metrics[f"{rate}_ci95"] or (np.nan, np.nan)
+            interval: Any = metrics[f"{rate}_ci95"] or (np.nan, np.nan)
             value = np.nan if metrics[rate] is None else metrics[rate]
-            row |= {rate: value, f"{rate}_low": low, f"{rate}_high": high}
+            row |= {rate: value, f"{rate}_low": interval[0], f"{rate}_high": interval[1]}
         rows.append(row)
     return rows
 

@@ -138,10 +138,10 @@ def collect(
             weights = out.attention.view(-1, height, width, len(counts)).permute(0, 3, 1, 2).double().cpu()
             for code in range(len(GROUPS)):
                 attention[code] += weights[group_codes[part] == code].sum(dim=0).numpy()
-        error = error.cpu().numpy()
-        ceiling = ceiling or max(float(np.quantile(error, 0.995)), 1e-6)
+        errors = error.cpu().numpy()
+        ceiling = ceiling or max(float(np.quantile(errors, 0.995)), 1e-6)
         start = part.stop
-        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(out.output), error, strict=True)]
+        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(out.output), errors, strict=True)]
     arrays = {key: np.concatenate(values) for key, values in kept.items() if values}
     check_spread(arrays["query"], name)
     columns = [c for c in ("file", "set", "label", "group", "kind", "video", "frame") if c in data.table]

@@ -18,6 +18,7 @@ from mnad.line.sources import shots
 from mnad.run import UserError
 from mnad.run.files import check_replaceable, free, write_text
 from mnad.run.provenance import provenance
+from mnad.scoring.promise import promise
 from mnad.scoring.threshold import choose_threshold
 from mnad.verdict import Verdict
 
@@ -107,9 +108,9 @@ def rechosen(detector: Detector, known: Sequence[Verdict], normal: Sequence[Verd
     # the rule that needs no normals is given its own anomalies instead, which it does not look at
     threshold = choose_threshold(config.threshold, scores[1] if len(scores[1]) else scores[0], scores[0])
     note = threshold.note.replace("validation normals", "normals of the plant")
-    detector.thresholds[detector.primary] = replace(
-        threshold, note=note.replace("known anomalies", "known anomalies of the plant")
-    )
+    note = note.replace("known anomalies", "known anomalies of the plant")
+    kept = promise(threshold.value, scores[1], scores[0]) if len(scores[1]) else None
+    detector.thresholds[detector.primary] = replace(threshold, note=note, promise=kept)
 
 
 def told(judged: Sequence[Judged]) -> list[str]:
@@ -162,10 +163,17 @@ def recalibrate(config: Options) -> list[Judged]:
     ]
     print(f"score '{detector.primary}': threshold {old.value:.6g} ({old.note})")
     print(f"now {new.value:.6g} ({new.note}){', statistics fitted anew' if config.statistics else ''}")
+    if new.promise is not None:
+        print(new.promise)
     for line in told(judged):
         print(line)
     now = provenance()
-    detector.record = detector.record | {"calibrated": {k: now[k] for k in ("date", "command", "git_revision")}}
+    calibrated = {k: now[k] for k in ("date", "command", "git_revision")}
+    normals = [verdict.path for verdict in before["normal"] if not verdict.error]
+    if len(normals) >= 20 and not detector.past:  # what the line looks like: the gauge of drift compares with it
+        detector.reference = detector.gauge_reference(normals)
+        calibrated["normal"] = len(normals)
+    detector.record = detector.record | {"calibrated": calibrated}
     detector.save(config.out)
     if config.csv:
         write_table(config.csv, judged)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
+from mnad.line.gauge import LineGauge
 from mnad.line.report import MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
 from mnad.line.screen import printable, screen
@@ -78,7 +79,8 @@ def score_and_save(config: Options) -> int:
     boxes = read_boxes(config.boxes) if config.boxes else ()
     detector = Detector.load(config.checkpoint).to(config.device)
     detector.check_calibrated()
-    wanted = Wanted(boxes, view=config.report is not None, picture=config.overlay is not None, workers=config.workers)
+    gauge = LineGauge(detector) if config.report and not detector.past else None
+    wanted = Wanted(boxes, config.report is not None, config.overlay is not None, config.workers, gauge is not None)
     # the table on the screen needs few rows, the report many
     summary = Summary(config.pictures) if config.report else Summary(0, config.top)
     passed = PassedOver()
@@ -98,6 +100,8 @@ def score_and_save(config: Options) -> int:
                 if config.maps and one.frames is not None:
                     write_map(config.maps, detector, one)
                 summary.add(one.verdict, one.pictures)
+                if gauge is not None:
+                    gauge.update(one.verdict)
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True
@@ -109,7 +113,8 @@ def score_and_save(config: Options) -> int:
         print(printable(line))
     if config.report:
         title = ", ".join(config.paths[:3]) + (", ..." if len(config.paths) > 3 else "")
-        write_report(config.report, summary, detector, printable(title), passed.lines())
+        standing = None if gauge is None else gauge.standing()
+        write_report(config.report, summary, detector, printable(title), passed.lines(), standing)
     for path in filter(None, (config.csv, config.json, config.maps, config.overlay, config.report)):
         print(path)
     if interrupted:
@@ -119,6 +124,5 @@ def score_and_save(config: Options) -> int:
 
 
 def threshold_line(detector: Detector) -> str:
-    """The threshold of the verdict and how it was chosen."""
-    threshold = detector.thresholds[detector.primary]
-    return f"threshold {threshold.value:.4g} of score '{detector.primary}', {threshold.note}"
+    """The threshold of the verdict, how it was chosen and what it promises."""
+    return f"score '{detector.primary}', {detector.thresholds[detector.primary]}"

@@ -44,7 +44,7 @@ class Judge(Protocol):
         """Raises ``UserError`` for a detector without thresholds."""
         ...
 
-    def judge(self, names: Sequence[str], frames: np.ndarray) -> list[Verdict]:
+    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
         """The verdict on each of ``frames``, see :meth:`mnad.detector.Detector.judge`."""
         ...
 
@@ -92,12 +92,14 @@ class Wanted:
         view: keep a photograph for people.
         picture: keep the whole picture.
         workers: threads that decode; 0 decodes between the batches.
+        statistics: of each picture, for a gauge of drift.
     """
 
     boxes: Sequence[Box] = ()
     view: bool = False
     picture: bool = False
     workers: int = 2
+    statistics: bool = False
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -207,17 +209,18 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
             except UserError as error:
                 part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
         if len(part) >= BATCH or shot.live:
-            yield from judged(detector, part)
+            yield from judged(detector, part, wanted.statistics)
             part = []
-    yield from judged(detector, part)
+    yield from judged(detector, part, wanted.statistics)
 
 
-def judged(detector: Judge, part: list[Scored]) -> list[Scored]:
+def judged(detector: Judge, part: list[Scored], statistics: bool = False) -> list[Scored]:
     """``part`` with its verdicts; those that have an error keep it."""
     good = [one for one in part if one.frames is not None]
     for start in range(0, len(good), BATCH):
         some = good[start : start + BATCH]
-        verdicts = detector.judge([one.verdict.path for one in some], np.stack([one.frames for one in some]))
+        names, frames = [one.verdict.path for one in some], np.stack([one.frames for one in some])
+        verdicts = detector.judge(names, frames, statistics)
         for one, verdict in zip(some, verdicts, strict=True):
             one.verdict = verdict
     return part

@@ -13,6 +13,7 @@ from mnad.data.paths import SUFFIXES, PassedOver, find_images, is_temporary
 from mnad.detector import Detector
 from mnad.line.alerts import Teller, say
 from mnad.line.boxes import Box
+from mnad.line.gauge import LineGauge
 from mnad.line.journal import Journal
 from mnad.line.scoring import BATCH, Wanted, score
 from mnad.line.sources import shots
@@ -121,6 +122,7 @@ class Watcher:
             raise UserError(f"{self.folder}: missing; expected a folder to watch")
         self.folder = self.folder.resolve()  # the journal knows each image by one name
         self.pending = Pending(self.settle)
+        self.gauge = LineGauge(self.detector)
 
     def names(self, path: Path) -> list[str]:
         """What the rows of one image are called."""
@@ -144,7 +146,7 @@ class Watcher:
 
     def score(self, paths: Sequence[Path]) -> None:
         """Score complete images and write their rows; waits while the journal cannot be written."""
-        wanted = Wanted(self.boxes, workers=self.workers)
+        wanted = Wanted(self.boxes, workers=self.workers, statistics=True)
         verdicts = [one.verdict for one in score(self.detector, shots(paths), wanted)]
         failing = False
         while True:
@@ -161,8 +163,14 @@ class Watcher:
             say("the journal is written again")
         for path in paths:
             self.pending.done(path)
+        drifted = self.gauge.drifted
         for verdict in new:
             self.seen(verdict)
+            self.gauge.update(verdict)
+        if self.gauge.drifted and not drifted:
+            say(
+                f"{self.gauge.lines()[-1]}; look at camera and light, then calibrate with scripts/calibrate.py --normal"
+            )
         if any(verdict.anomalous for verdict in new):
             for teller in self.tellers:
                 teller.notice()

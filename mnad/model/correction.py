@@ -26,7 +26,7 @@ class Correction(nn.Module):
 
     def __init__(self, config: CorrectionConfig) -> None:
         super().__init__()
-        self.surroundings = Ellipse(tuple(config.centre), tuple(config.radii))
+        self.surroundings = Ellipse((config.centre[0], config.centre[1]), (config.radii[0], config.radii[1]))
         self.low, self.high = config.limits
         self.register_buffer("reference", torch.ones(3))
 

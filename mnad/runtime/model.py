@@ -170,8 +170,8 @@ class Model:
             raise UserError(f"images: {images.dtype} of shape {images.shape}; expected {wanted} uint8")
         return dict(zip(OUTPUTS, self._run(np.ascontiguousarray(images)), strict=True))
 
-    def judge(self, names: Sequence[str], frames: np.ndarray) -> list[Verdict]:
-        """The verdict on each of ``frames``, under its name.
+    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
+        """The verdict on each of ``frames``, under its name; an export has no ``statistics`` for a gauge of drift.
 
         Args:
             frames: N x (P + 1) x H x W x 3 uint8 of any size; P = 0 for photographs, 4 for prediction, whose verdict is
