@@ -28,7 +28,8 @@ class LineGauge:
         self.collected: list[list[float]] = []
         self.gauge: Gauge | None = None
         self.state: Drift | None = None
-        if detector.reference is not None and "normal" in detector.record.get("calibrated", {}):
+        calibrated = detector.record.get("calibrated")
+        if detector.reference is not None and isinstance(calibrated, dict) and "normal" in calibrated:
             self.gauge = Gauge(detector.reference, alarm_rate)
 
     def update(self, verdict: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""The gauge beside a stream of verdicts: starts with the line's own pictures, ignores anomalies, turns red, tells why."""
+"""The gauge beside a stream of verdicts: its reference, what it ignores, when it turns red."""
 
 import numpy as np
 import pytest
