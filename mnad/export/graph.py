@@ -42,6 +42,7 @@ class DetectorGraph(nn.Module):
         detector.check_calibrated()
         super().__init__()
         self.model = fold_batch_norms(detector.model).cpu()
+        self.correction = None if detector.correction is None else copy.deepcopy(detector.correction).cpu()
         self.score = copy.deepcopy(detector.scores[detector.primary]).cpu()
         self.threshold = detector.thresholds[detector.primary].value
         self.past = detector.past
@@ -56,6 +57,8 @@ class DetectorGraph(nn.Module):
         """
         clips = images if self.past else images[:, None]
         x, target = clip_input(normalised(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
+        if self.correction is not None:
+            x = target = self.correction(target)
         out = self.model(x)
         terms = self.score.raw(target, out)
         score = self.score(terms)

@@ -27,7 +27,7 @@ from mnad.model.build import config_class  # noqa: E402
 from mnad.run import UserError  # noqa: E402
 from mnad.runtime.model import FORMAT, Model  # noqa: E402
 
-TERMS = ["psnr", "peak_error", "ellipse_error", "wall_hue", "glitter"]
+TERMS = ["psnr", "peak_error", "ellipse_error", "wall_hue", "glitter", "relative_wall_hue", "relative_glitter"]
 SIZES = [(5, 7), (16, 24), (32, 48), (15, 40), (40, 20), (27, 49), (33, 61), (32, 49), (48, 48), (64, 96), (96, 96)]
 SIZES += [(85, 128), (56, 84), (36, 54), (40, 60), (128, 48), (37, 144), (1, 1), (200, 3), (323, 470)]
 
@@ -102,7 +102,7 @@ def test_the_module_says_what_the_detector_says():
     verdicts = list(detector.predict(images))
     assert score.numpy() == pytest.approx([v.score for v in verdicts], abs=1e-4)
     assert anomalous.tolist() == [v.anomalous for v in verdicts]
-    assert terms[:, 0].numpy() == pytest.approx([v.terms["wall_hue"] for v in verdicts], abs=1e-5)
+    assert terms[:, 0].numpy() == pytest.approx([v.terms["relative_wall_hue"] for v in verdicts], abs=1e-5)
     np.testing.assert_allclose(maps, detector.anomaly_map(images), atol=1e-5)
 
 
@@ -128,7 +128,7 @@ def test_what_the_file_holds(exported: Path):
     assert [d.dim_param or d.dim_value for d in shape] == ["N", "H", "W", 3]
     texts = {entry.key: entry.value for entry in model.metadata_props}
     assert texts["format"] == FORMAT and texts["score"] == "wells"
-    assert json.loads(texts["terms"]) == ["wall_hue", "glitter"]
+    assert json.loads(texts["terms"]) == ["relative_wall_hue", "relative_glitter"]
     assert json.loads(texts["config"])["images"]["width"] == 48
     assert json.loads(texts["record"])["git_revision"] == "597450dd4c44"
     assert json.loads(texts["export"])["packages"]["torch"] == torch.__version__.partition("+")[0]
@@ -170,7 +170,7 @@ def test_prediction(tmp_path: Path):
 def test_openvino_gives_the_same_verdicts(exported: Path):
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     model = Model(exported, "openvino")
-    assert model.terms == ["wall_hue", "glitter"]
+    assert model.terms == ["relative_wall_hue", "relative_glitter"]
     prove(Detector.load("wells"), model, drawn_clips((32, 48), 0, 40, 3), inside=False).check(exported)
 
 
