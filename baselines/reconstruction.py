@@ -16,9 +16,10 @@ from mnad.data.images import Images
 from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.model.build import build_model
-from mnad.model.correction import build_correction, corrected
+from mnad.model.correction import build_correction
 from mnad.model.network import Network
 from mnad.scoring.scores import build_term
+from mnad.training.corrected import corrected, fit_correction
 from mnad.training.loop import train
 
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
@@ -52,8 +53,7 @@ class Reconstruction(Method):
         """Build the network; take the statistics of the scores from the validation normals."""
         normal, validation = self.with_validation(normal, validation)
         correction = build_correction(self.config.correction)
-        if correction is not None:
-            correction.fit(normal)
+        fit_correction(correction, normal)
         model = self.build(corrected(normal, correction), corrected(validation, correction))
         scores = offered_scores(self.config.scores, model.memory is not None)
         self.primary = self.config.primary if self.config.primary in scores else PLAIN

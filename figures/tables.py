@@ -4,8 +4,8 @@ from pathlib import Path
 
 from baselines.figures import plot_table
 from figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
-from mnad.ablation import plot_ablation
 from mnad.report.plotting import FORMATS
+from mnad.report.seeds import plot_ablation
 from mnad.run.files import read_table
 
 

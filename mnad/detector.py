@@ -26,10 +26,10 @@ from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
+from mnad.run.verdict import Verdict
 from mnad.scoring.drift import PICTURE, Reference, picture_statistics
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold, choose_thresholds
-from mnad.verdict import Verdict
 
 Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
 
@@ -271,7 +271,7 @@ class Detector:
         reason in ``error`` and stops nothing; so does one without colour where the verdict rests on colour.
 
         Args:
-            statistics: also fill :attr:`mnad.verdict.Verdict.statistics`, for a gauge of drift.
+            statistics: also fill :attr:`mnad.run.verdict.Verdict.statistics`, for a gauge of drift.
 
         Raises:
             UserError: the detector is not calibrated, or predicts frames of videos, which need those before them.
@@ -307,7 +307,7 @@ class Detector:
         Args:
             frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
                 whose verdict is on the last frame.
-            statistics: also fill :attr:`mnad.verdict.Verdict.statistics`, for a gauge of drift.
+            statistics: also fill :attr:`mnad.run.verdict.Verdict.statistics`, for a gauge of drift.
 
         Raises:
             UserError: the detector is not calibrated.

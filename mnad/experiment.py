@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mnad.config import TrainConfig
@@ -12,11 +13,11 @@ from mnad.data.dataset import Photographs, Videos, open_dataset
 from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
-from mnad.evaluation.result import Evaluation
-from mnad.line.run_report import write_run_report
+from mnad.evaluation.page import write_run_report
+from mnad.evaluation.result import Evaluation, read_evaluations
 from mnad.model.build import choose_device
-from mnad.model.correction import corrected
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
+from mnad.report.seeds import METRICS
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import (
@@ -32,6 +33,7 @@ from mnad.run.files import (
 )
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
+from mnad.training.corrected import corrected, fit_correction
 from mnad.training.loop import loss_weights, train
 
 SCHEMA = 2  # of metrics.json
@@ -88,8 +90,7 @@ def fit_detector(
     detector = Detector(config.detector())
     folder.mkdir(exist_ok=True)
     detector.to(config.optim.device)
-    if detector.correction is not None:
-        detector.correction.fit(sources["train"])
+    fit_correction(detector.correction, sources["train"])
     normals, held = (corrected(sources[role], detector.correction) for role in ("train", "validation"))
     train(detector.model, normals, held, config.optim, config.seed, folder, config.resume)
     calibration = detector.calibrate(sources["validation"], sources.get("known"))
@@ -210,3 +211,28 @@ def run_in(
     write_text(folder / "table.txt", table + "\n")
     print(f"\n{table}\n\nrun folder: {folder}")
     return folder
+
+
+def run_seeds(configs: Mapping[str, TrainConfig], seeds: Sequence[int], out: Path) -> pd.DataFrame:
+    """Run every configuration with every seed below ``out`` and collect the metrics.
+
+    Finished runs are scored again and half-finished ones resumed, so an interrupted table can be repeated.
+
+    Returns:
+        One row for each (config, model, score, seed) with ``auroc, tpr, tnr``; of videos the model says which
+        evaluation, and ``auroc`` is the paper's frame-level AUC.
+    """
+    rows = []
+    for name, config in configs.items():
+        for seed in seeds:
+            folder = out / name / f"seed{seed}"
+            run_experiment(replace(config, seed=seed, out=folder, resume=True, overwrite=False))
+            for model in dict.fromkeys((config.model.name, *config.compare)):
+                place = folder if model == config.model.name else folder / model
+                for test, result in read_evaluations(place).items():
+                    row = {"config": name, "model": model if test == TEST else f"{model}, {test}"}
+                    rows += [
+                        row | {"score": score, "seed": seed, **{m: metrics[m] for m in METRICS}}
+                        for score, metrics in result["scores"].items()
+                    ]
+    return pd.DataFrame(rows)

@@ -36,7 +36,8 @@ def main(config: AblateConfig) -> None:
         UserError: two configurations whose files have the same name, which names their rows and folders; ``out`` holds
             something else.
     """
-    from mnad.ablation import plot_ablation, run_seeds, summarise, to_markdown
+    from mnad.experiment import run_seeds
+    from mnad.report.seeds import plot_ablation, summarise, to_markdown
     from mnad.run.files import open_run_folder, write_csv, write_json, write_text
     from mnad.run.settings import plain
 

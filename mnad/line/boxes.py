@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mnad.run import UserError
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 FIELDS = ("id", "x", "y", "width", "height")
 COLOURS = {"anomalous": (214, 39, 40), "normal": (31, 119, 60), "": (120, 120, 120)}  # RGB

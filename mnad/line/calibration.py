@@ -18,9 +18,9 @@ from mnad.line.sources import shots
 from mnad.run import UserError
 from mnad.run.files import check_replaceable, free, write_text
 from mnad.run.provenance import provenance
+from mnad.run.verdict import Verdict
 from mnad.scoring.promise import promise
 from mnad.scoring.threshold import choose_threshold
-from mnad.verdict import Verdict
 
 HEADER = ("path", "role", "score_before", "verdict_before", "score_after", "verdict_after", "changed", "error")
 SHOWN = 20  # images that change sides and are named on the screen

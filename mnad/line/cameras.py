@@ -14,8 +14,8 @@ from pathlib import Path
 from mnad.line.boxes import FIELDS, Box, read_boxes
 from mnad.run import UserError
 from mnad.run.files import write_text
+from mnad.run.verdict import Verdict, camera_and_time
 from mnad.run.verdict_table import json_row
-from mnad.verdict import Verdict, camera_and_time
 
 NAME = re.compile(r"\w[\w .-]{0,63}")  # of a camera and of a well; also safe as the name of a file
 MOST_BOXES = 1000

@@ -4,8 +4,8 @@ import numpy as np
 
 from mnad.detector import Detector
 from mnad.line.report import Standing
+from mnad.run.verdict import Verdict
 from mnad.scoring.drift import Drift, Gauge, Reference
-from mnad.verdict import Verdict
 
 FIRST = 200  # pictures of the line that become the reference where the detector has none of that line
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from mnad.run import UserError
+from mnad.run.verdict import ANOMALOUS, Verdict
 from mnad.run.verdict_table import CSV_MARK, CsvWriter, columns
-from mnad.verdict import ANOMALOUS, Verdict
 
 Row = Mapping[str, str]
 SQLITE = (".sqlite", ".sqlite3", ".db")

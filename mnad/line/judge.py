@@ -11,7 +11,7 @@ from mnad.data.reading import decode, resize, to_rgb8
 from mnad.detector import Detector
 from mnad.line.boxes import Box
 from mnad.run import UserError
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 THUMBNAIL = 112  # longer side, in pixels
 MAP_CEILING = 0.05  # mean squared error that is the brightest in a map, the same in all

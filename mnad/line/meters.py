@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 PATHS = ("/", "/verdicts", "/map", "/cameras", "/wells", "/health", "/version", "/metrics")  # others are counted as one
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)

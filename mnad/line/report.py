@@ -16,8 +16,8 @@ import numpy as np
 from mnad.detector import Detector
 from mnad.line.summary import Summary
 from mnad.run.files import write_text
+from mnad.run.verdict import Verdict, camera_and_time
 from mnad.run.verdict_table import CsvWriter, json_row
-from mnad.verdict import Verdict, camera_and_time
 
 MARK = '<!doctype html>\n<html lang="en" data-page="mnad-report">'  # how a report begins
 SHOWN = 320  # longer side of a picture in the page, in pixels, at most

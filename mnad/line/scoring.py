@@ -18,7 +18,7 @@ from mnad.line.boxes import Box
 from mnad.line.sources import Shot
 from mnad.run import UserError
 from mnad.run.files import write_bytes
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
 VIEW = 480  # longer side of the photograph in a report, in pixels

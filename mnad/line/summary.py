@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mnad.verdict import Verdict, camera_and_time
+from mnad.run.verdict import Verdict, camera_and_time
 
 View = tuple[np.ndarray, np.ndarray]  # photograph for people, H x W x 3; and (P + 1) x H x W x 3 that the model saw
 BINS = 2048

@@ -18,7 +18,7 @@ from mnad.line.journal import Journal
 from mnad.line.scoring import BATCH, Wanted, score
 from mnad.line.sources import shots
 from mnad.run import UserError
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 TICK = 100  # milliseconds between two looks at files that are being written
 RESCAN = 60.0  # seconds between two looks at the whole folder, should the kernel have dropped an event

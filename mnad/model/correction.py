@@ -3,12 +3,12 @@
 What lies around the product is the same plate in every picture, so its colour tells the light and the camera's setting.
 """
 
-import numpy as np
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from mnad.config import CorrectionConfig
-from mnad.data.source import Source, batches
 from mnad.model.ellipse import Ellipse, median
 from mnad.run import UserError
 
@@ -39,14 +39,16 @@ class Correction(nn.Module):
         return median(self.surroundings.outside(x + 1))
 
     @torch.no_grad()
-    def fit(self, source: Source) -> "Correction":
+    def fit(self, parts: Iterable[Tensor]) -> "Correction":
         """Take the reference from the training images: the median of their estimates, channel by channel.
+
+        Args:
+            parts: of them, B x 3 x H x W in [-1, 1] each.
 
         Raises:
             UserError: there is none.
         """
-        device = self.reference.device
-        found = [self.estimate(target) for _, target in batches(source, 256, device=device, name="white balance")]
+        found = [self.estimate(part.to(self.reference.device)) for part in parts]
         if not found:
             raise UserError("correction: no training image; expected at least one")
         self.reference.copy_(torch.cat(found).median(dim=0).values)
@@ -59,28 +61,6 @@ class Correction(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> the same shape, from -1 on; above 1 where a highlight was brightened."""
         return (x + 1) * self.gains(x)[:, :, None, None] - 1
-
-
-class Corrected:
-    """A source of photographs seen through a correction; what training reads."""
-
-    def __init__(self, source: Source, correction: Correction) -> None:
-        self.source, self.correction = source, correction
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @torch.no_grad()
-    def inputs(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Model input and target, the same B x 3 x H x W float32."""
-        _, target = self.source.inputs(indices)
-        target = self.correction(target.to(self.correction.reference.device))
-        return target, target
-
-
-def corrected(source: Source, correction: Correction | None) -> Source:
-    """``source`` seen through ``correction``; itself where there is none."""
-    return source if correction is None else Corrected(source, correction)
 
 
 def build_correction(config: CorrectionConfig) -> Correction | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mnad.run.files import atomic_path, check_replaceable
-from mnad.verdict import COLUMNS
+from mnad.run.verdict import COLUMNS
 
 if TYPE_CHECKING:
-    from mnad.verdict import Verdict
+    from mnad.run.verdict import Verdict
 
 CSV_MARK = ",".join(COLUMNS)  # how a table of verdicts begins, by which an earlier result is known
 JSON_MARK = '{"format": "mnad-verdicts-1"'

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mnad.run import UserError
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 FORMAT = "mnad-onnx-1"
 INPUT = "images"  # N x H x W x 3 uint8 RGB of any size, or N x 5 x H x W x 3 for prediction

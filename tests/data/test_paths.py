@@ -12,8 +12,8 @@ import pytest
 
 from mnad.data.paths import PassedOver, find_images
 from mnad.run import UserError
+from mnad.run.verdict import COLUMNS, Verdict
 from mnad.run.verdict_table import open_tables
-from mnad.verdict import COLUMNS, Verdict
 
 
 @pytest.fixture

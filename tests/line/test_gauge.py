@@ -5,8 +5,8 @@ import pytest
 
 from mnad.detector import Detector
 from mnad.line.gauge import FIRST, LineGauge
+from mnad.run.verdict import Verdict
 from mnad.scoring.drift import Reference
-from mnad.verdict import Verdict
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mnad.detector import Detector
 from mnad.experiment import run_experiment
 from mnad.line.report import Standing, write_report
 from mnad.line.summary import Summary
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 needs_chromium = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed")
 

@@ -19,8 +19,8 @@ from mnad.line.sources import shots
 from mnad.line.summary import Histogram, Summary, Worst
 from mnad.run import UserError
 from mnad.run.cli import parse
+from mnad.run.verdict import Verdict
 from mnad.scoring.threshold import Threshold
-from mnad.verdict import Verdict
 
 
 def write_film(path: Path, frames: list[np.ndarray], times: int = 1) -> Path:

@@ -22,7 +22,7 @@ from mnad.line.alerts import Teller, command_sender, webhook_sender
 from mnad.line.journal import open_journal
 from mnad.line.watch import Pending, Watcher, has_end
 from mnad.run import UserError
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 pytest.importorskip("watchfiles", reason="watchfiles is not installed")
 JOURNALS = ["j.csv", "j.sqlite"]

@@ -7,9 +7,10 @@ import torch
 from mnad.config import CorrectionConfig, DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.images import Images
 from mnad.detector import Detector
-from mnad.model.correction import Correction, corrected
+from mnad.model.correction import Correction
 from mnad.model.ellipse import Ellipse, median
 from mnad.run import UserError
+from mnad.training.corrected import corrected, fit_correction
 
 
 def tinted(rgb: tuple[int, int, int], inside: int = 200) -> np.ndarray:
@@ -51,7 +52,8 @@ def test_median_is_that_of_torch():
 
 def test_reference_is_the_median_of_the_training_images():
     images = Images([tinted((g, 100, 100)) for g in (90, 100, 130)], (32, 48))
-    correction = Correction(CorrectionConfig()).fit(images)
+    correction = Correction(CorrectionConfig())
+    fit_correction(correction, images)
     assert torch.allclose(correction.reference, torch.tensor(100 / 127.5).expand(3), atol=1e-6)
     x, target = corrected(images, correction).inputs(np.array([0, 2]))
     assert x is target
@@ -71,7 +73,7 @@ def test_a_tint_within_the_limits_changes_no_score():
 def test_checkpoint_has_the_reference(tmp_path):
     scorer = detector()
     images = Images([tinted((90 + i, 100, 110), 60 + 3 * i) for i in range(24)], (32, 48))
-    scorer.correction.fit(images)
+    fit_correction(scorer.correction, images)
     scorer.calibrate(images)
     scorer.save(tmp_path / "a.safetensors")
     again = Detector.load(tmp_path / "a.safetensors")

@@ -22,8 +22,8 @@ from conftest import ROOT
 from mnad.data.drawing import draw_well
 from mnad.detector import Detector
 from mnad.export.onnx import export_model
+from mnad.run.verdict import COLUMNS
 from mnad.runtime.__main__ import main
-from mnad.verdict import COLUMNS
 
 FOREIGN = {"torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "jsonargparse", "tqdm", "h5py", "yaml"}
 

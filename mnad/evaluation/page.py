@@ -14,7 +14,7 @@ from mnad.evaluation.result import Evaluation
 from mnad.line.report import write_report
 from mnad.line.scoring import small
 from mnad.line.summary import Summary, View
-from mnad.verdict import Verdict
+from mnad.run.verdict import Verdict
 
 
 def photograph_view(data: Photographs, index: int) -> Callable[[], View]:

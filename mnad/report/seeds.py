@@ -1,45 +1,14 @@
-"""Tables over seeds: run configurations, collect their metrics, give mean and standard deviation."""
+"""Tables over seeds: mean and standard deviation of each row, as Markdown and as a figure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from mnad.config import TrainConfig
-from mnad.evaluation.judge import TEST
-from mnad.evaluation.result import read_evaluations
-from mnad.experiment import run_experiment
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 from mnad.run import UserError
 
 METRICS = ("auroc", "tpr", "tnr")
-
-
-def run_seeds(configs: Mapping[str, TrainConfig], seeds: Sequence[int], out: Path) -> pd.DataFrame:
-    """Run every configuration with every seed below ``out`` and collect the metrics.
-
-    Finished runs are scored again and half-finished ones resumed, so an interrupted table can be repeated.
-
-    Returns:
-        One row for each (config, model, score, seed) with ``auroc, tpr, tnr``; of videos the model says which
-        evaluation, and ``auroc`` is the paper's frame-level AUC.
-    """
-    rows = []
-    for name, config in configs.items():
-        for seed in seeds:
-            folder = out / name / f"seed{seed}"
-            run_experiment(replace(config, seed=seed, out=folder, resume=True, overwrite=False))
-            for model in dict.fromkeys((config.model.name, *config.compare)):
-                place = folder if model == config.model.name else folder / model
-                for test, result in read_evaluations(place).items():
-                    row = {"config": name, "model": model if test == TEST else f"{model}, {test}"}
-                    rows += [
-                        row | {"score": score, "seed": seed, **{m: metrics[m] for m in METRICS}}
-                        for score, metrics in result["scores"].items()
-                    ]
-    return pd.DataFrame(rows)
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
