@@ -28,7 +28,8 @@ def resident(process: subprocess.Popen) -> float:
 
 
 @pytest.fixture
-def process():
+def process(tmp_path):
+    """The server, whose log is ``log`` in ``tmp_path``."""
     command = [sys.executable, ROOT / "scripts" / "serve.py", "--checkpoint=synthetic", "--port=0", f"--token={TOKEN}"]
     command += ["--limits.body_seconds=2", "--limits.requests=512"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -70,7 +71,7 @@ def hostile(kind: int, port: int, stop: threading.Event) -> list[int]:
 
 
 @pytest.mark.slow
-def test_64_clients_at_once_some_hostile(process, tiny_wells):
+def test_64_clients_at_once_some_hostile(process, tiny_wells, tmp_path):
     process.stdout.readline()
     address = process.stdout.readline().split()[0]
     port = int(address.rstrip("/").rpartition(":")[2])
@@ -140,3 +141,4 @@ def test_64_clients_at_once_some_hostile(process, tiny_wells):
     assert ends.count("answered") >= 1, ends
     assert process.wait(20) == 0
     assert process.stdout.read().strip().splitlines()[-1] == "stopped"
+    assert (tmp_path / "log").read_text() == ""
