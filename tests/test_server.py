@@ -16,7 +16,7 @@ from serving import TOKEN, build, running
 
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
-from mnad.line.judge import MAP_CEILING
+from mnad.line.judge import MAP_CEILING, filled
 
 HERE = "http://127.0.0.1"
 BOXES = [
@@ -74,6 +74,13 @@ def test_a_row_for_each_image_also_for_bad_ones(client, detector, photographs):
         assert row["score"] == pytest.approx(verdict.score, rel=1e-5) and row["verdict"] == verdict.verdict
         assert row["margin"] == pytest.approx(row["score"] - row["threshold"])
     assert list(rows[0])[:8] == ["path", "verdict", "score", "threshold", "margin", "error", "camera", "time"]
+
+
+def test_batches_are_filled_to_a_power_of_two():
+    pictures = [np.full((1, 1, 3), i, np.uint8) for i in range(70)]
+    sizes = {count: len(filled(pictures[:count])) for count in (0, 1, 2, 3, 5, 33, 63, 64, 65, 67, 70)}
+    assert sizes == {0: 0, 1: 1, 2: 2, 3: 4, 5: 8, 33: 64, 63: 64, 64: 64, 65: 65, 67: 68, 70: 72}
+    assert all(a is b for a, b in zip(filled(pictures[:3]), [*pictures[:3], pictures[2]], strict=True))
 
 
 def test_wells_of_a_camera(client, detector, picture):
