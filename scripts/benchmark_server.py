@@ -60,7 +60,6 @@ def main(config: BenchmarkConfig) -> None:
         "--port",
         "0",
     ]
-    # the clients have threads of their own here, so that only the start of the process counts against the server
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
         try:
             lines = [process.stdout.readline() for _ in range(2)]
@@ -92,6 +91,7 @@ def main(config: BenchmarkConfig) -> None:
             total = time.perf_counter() - started
         finally:
             process.terminate()
+            process.communicate()
     rate = (len(seconds) + config.clients) / total
     p50, p95, p99 = np.percentile(seconds * 1000, (50, 95, 99))
     print(f"{config.clients} clients, {len(seconds):,} requests of one photograph: {rate:,.0f} a second")

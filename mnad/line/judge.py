@@ -14,6 +14,7 @@ from mnad.run import UserError
 from mnad.run.verdict import Verdict
 
 THUMBNAIL = 112  # longer side, in pixels
+BATCH = 64  # wells scored at once
 MAP_CEILING = 0.05  # mean squared error that is the brightest in a map, the same in all
 
 
@@ -85,6 +86,15 @@ def map_png(part: Part) -> bytes:
     return cv2.imencode(".png", cv2.applyColorMap(shown, cv2.COLORMAP_INFERNO))[1].tobytes()
 
 
+def filled(pixels: list[np.ndarray]) -> list[np.ndarray]:
+    """``pixels`` with the last repeated, so that the last batch is a power of two.
+
+    PyTorch keeps programs and buffers for every size of a batch that it has seen: 64 sizes were 230 MB (2026-11-25).
+    """
+    rest = len(pixels) % BATCH
+    return pixels + pixels[-1:] * ((1 << (rest - 1).bit_length()) - rest if rest else 0)
+
+
 class Judge:
     """Decodes uploads and gives their wells verdicts."""
 
@@ -121,8 +131,8 @@ class Judge:
     def compute(self, some: list[Judged]) -> list[Judged]:
         """``some`` with the verdicts on all their wells."""
         good = [part for judged in some for part in judged.parts if part.pixels is not None]
-        verdicts = self.detector.predict([part.pixels for part in good])
-        for part, verdict in zip(good, verdicts, strict=True):
+        verdicts = self.detector.predict(filled([part.pixels for part in good]), BATCH)
+        for part, verdict in zip(good, verdicts, strict=False):  # the fillers come last
             part.verdict = replace(verdict, path=part.verdict.path)
         for judged in some:
             if judged.wants_map and judged.parts[0].pixels is not None:

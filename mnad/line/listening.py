@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import signal
 import socket
@@ -55,6 +56,12 @@ class Connection(H11Protocol):
         super().data_received(data)
         if self.late is None and self._idle():
             self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock, which would keep the connection and all that came in memory."""
+        super().connection_lost(exc)
+        if self.late is not None:
+            self.late.cancel()
 
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -110,12 +117,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 def server(app: FastAPI, limits: Limits) -> uvicorn.Server:
     """What answers at a socket; it ends when all that it accepted is answered, or is too late."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line for each bad form would be a flood
     settings = uvicorn.Config(
         app,
         http=Connection,
         ws="none",
         lifespan="on",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

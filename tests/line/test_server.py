@@ -16,7 +16,7 @@ from serving import TOKEN, build, running
 
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
-from mnad.line.judge import MAP_CEILING
+from mnad.line.judge import MAP_CEILING, filled
 
 HERE = "http://127.0.0.1"
 BOXES = [
@@ -71,9 +71,16 @@ def test_a_row_for_each_image_also_for_bad_ones(client, detector, photographs):
     for error, reason in zip(errors, ("is not a readable image", "is empty (zero bytes)", "is cut off"), strict=True):
         assert reason in error and "\n" not in error
     for row, verdict in zip((row for row in rows if not row["error"]), detector.predict(photographs), strict=True):
-        assert row["score"] == pytest.approx(verdict.score, rel=1e-4) and row["verdict"] == verdict.verdict
+        assert row["score"] == pytest.approx(verdict.score, rel=1e-5) and row["verdict"] == verdict.verdict
         assert row["margin"] == pytest.approx(row["score"] - row["threshold"])
     assert list(rows[0])[:8] == ["path", "verdict", "score", "threshold", "margin", "error", "camera", "time"]
+
+
+def test_batches_are_filled_to_a_power_of_two():
+    pictures = [np.full((1, 1, 3), i, np.uint8) for i in range(70)]
+    sizes = {count: len(filled(pictures[:count])) for count in (0, 1, 2, 3, 5, 33, 63, 64, 65, 67, 70)}
+    assert sizes == {0: 0, 1: 1, 2: 2, 3: 4, 5: 8, 33: 64, 63: 64, 64: 64, 65: 65, 67: 68, 70: 72}
+    assert all(a is b for a, b in zip(filled(pictures[:3]), [*pictures[:3], pictures[2]], strict=True))
 
 
 def test_wells_of_a_camera(client, detector, picture):
@@ -86,7 +93,7 @@ def test_wells_of_a_camera(client, detector, picture):
     assert (rows[0]["camera"], rows[0]["time"]) == ("10_CAM_C", "2023-03-01T05:39:27.929")
     cuts = [picture[b["y"] : b["y"] + b["height"], b["x"] : b["x"] + b["width"]] for b in BOXES]
     expected = [verdict.score for verdict in detector.predict(cuts)]
-    assert [row["score"] for row in rows[:2]] == pytest.approx(expected, rel=1e-4)
+    assert [row["score"] for row in rows[:2]] == pytest.approx(expected, rel=1e-5)
     assert "box 'right 2' ends at 108, 82; expected one inside the picture of 120 x 60" in rows[3]["error"]
     remembered = client.get("/wells").json()
     mine = {well["well"]: well for well in remembered["wells"] if well["camera"] == "10_CAM_C" and well["well"]}

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,13 +30,15 @@ def resident(process: subprocess.Popen) -> float:
 
 @pytest.fixture
 def process():
+    """The server, and its log as an open file."""
     command = [sys.executable, ROOT / "scripts" / "serve.py", "--checkpoint=synthetic", "--port=0", f"--token={TOKEN}"]
     command += ["--limits.body_seconds=2", "--limits.requests=512"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as made:
-        yield made
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as made,
+    ):
+        yield made, log
         made.kill()
 
 
@@ -71,6 +74,7 @@ def hostile(kind: int, port: int, stop: threading.Event) -> list[int]:
 
 @pytest.mark.slow
 def test_64_clients_at_once_some_hostile(process, tiny_wells):
+    process, log = process
     process.stdout.readline()
     address = process.stdout.readline().split()[0]
     port = int(address.rstrip("/").rpartition(":")[2])
@@ -140,3 +144,5 @@ def test_64_clients_at_once_some_hostile(process, tiny_wells):
     assert ends.count("answered") >= 1, ends
     assert process.wait(20) == 0
     assert process.stdout.read().strip().splitlines()[-1] == "stopped"
+    log.seek(0)
+    assert log.read() == ""
