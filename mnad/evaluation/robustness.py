@@ -150,7 +150,8 @@ def plot_robustness(path: Path, frame: pd.DataFrame) -> list[Path]:
             axis.set_xlabel(kind.replace("_", " "))
         for axis in axes.flat[len(kinds) :]:
             axis.set_axis_off()
-        axes[0, 0].set_ylim(min(0.9, lowest - 0.02) if np.isfinite(lowest) else 0, 1.005)
+        bottom = min(0.9, lowest - 0.02) if np.isfinite(lowest) else 0
+        axes[0, 0].set_ylim(bottom, 1 + 0.05 * (1 - bottom))
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3)
         return save_figure(figure, path, FORMATS)
