@@ -34,9 +34,10 @@ def process():
     command = [sys.executable, ROOT / "scripts" / "serve.py", "--checkpoint=synthetic", "--port=0", f"--token={TOKEN}"]
     command += ["--limits.body_seconds=2", "--limits.requests=512"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as made:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as made,
+    ):
         yield made, log
         made.kill()
 
