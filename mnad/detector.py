@@ -124,7 +124,7 @@ class Detector:
             for key, score in self.scores.items():
                 parts[key].append(score.raw(target, out).cpu().numpy())
             if counts is not None:
-                counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
+                counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
         empty = {key: [np.zeros((0, len(score.names)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 

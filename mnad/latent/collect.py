@@ -134,7 +134,7 @@ def collect(
                 kept[key].append(F.normalize(vectors.flatten(0, 2)[here], dim=1).cpu().numpy())
                 kept[f"pooled_{key}"].append(F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1).cpu().numpy())
         if items is not None:
-            counts += np.bincount(out.attention.argmax(dim=1).cpu().numpy(), minlength=len(counts))
+            counts += np.bincount(out.nearest.cpu().numpy(), minlength=len(counts))
             weights = out.attention.view(-1, height, width, len(counts)).permute(0, 3, 1, 2).double().cpu()
             for code in range(len(GROUPS)):
                 attention[code] += weights[group_codes[part] == code].sum(dim=0).numpy()

@@ -142,8 +142,8 @@ def train_one_epoch(
         optimizer.zero_grad()
         loss.backward()
         if model.memory is not None:  # official and paper: the update comes before the optimiser step
-            model.memory.update(out.updated_items)
-            counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
+            model.memory.update(out.updated_items, out.updated_support)
+            counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
         optimizer.step()
 
         for name, value in values.items():
