@@ -20,7 +20,7 @@ from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
-from mnad.scoring.scores import Score
+from mnad.scoring.scores import Score, fit_statistics, measure, needs_statistics
 from mnad.scoring.threshold import Threshold, choose_thresholds
 from mnad.verdict import Verdict
 
@@ -32,49 +32,61 @@ class Detector:
 
     Attributes:
         config: what it was built from.
-        model: in eval mode.
+        models: the members of an ensemble, in eval mode; mostly one.
+        model: the first of them; maps and the health of the memory are its own.
         scores: fitted scores by name; those with no term left for this model are absent.
         thresholds: one for each score, after :meth:`calibrate`.
         record: provenance of the training, read from or written to the checkpoint.
     """
 
-    def __init__(self, config: DetectorConfig, model: Network | None = None) -> None:
-        """Raises ``UserError`` for a bad configuration, or a ``model`` that is not the one it describes."""
+    def __init__(self, config: DetectorConfig, model: Network | Sequence[Network] | None = None) -> None:
+        """Raises ``UserError`` for a bad configuration, or a ``model`` (of several members all) that is not the one it
+        describes."""
         for name in config.scores:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise UserError(f"scores: expected a name of letters, digits, _ and -, got {name!r}")
             if hasattr(nn.ModuleDict(), name):  # such as type, keys or train
                 raise UserError(f"scores: {name!r} is a word of PyTorch's modules; expected another name")
         self.config = config
-        self.model = (build_model(config.model) if model is None else model).eval()
-        if model is not None and config.model.name in MODELS:
-            self._check_model()
+        size, given = config.images.size, [model] if isinstance(model, Network) else model
+        self.models = given or [build_model(config.model, size) for _ in range(config.members)]
+        if len(self.models) != config.members:
+            raise UserError(f"members: expected {config.members} models, got {len(self.models)}")
+        for one in self.models:
+            one.eval()
+            if model is not None and config.model.name in MODELS:
+                self._check_model(one)
         has_memory = self.model.memory is not None
-        scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
+        scores = {n: Score(score, has_memory, config.members, size) for n, score in config.scores.items()}
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
                 f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
                 f"score of other terms"
             )
-        blank = torch.zeros(1, 3, *config.images.size)
+        blank = torch.zeros(1, 3, *size)
         for score in self.scores.values():  # options that only an image of this size can refuse
-            for term in score.terms:
+            for index, term in enumerate(score.terms):
                 if not term.needs_memory:
-                    term(blank, Output(blank, blank, ()))
+                    score.value(index, blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
         self.record: dict[str, object] = {}
 
-    def _check_model(self) -> None:
+    @property
+    def model(self) -> Network:
+        """The first member."""
+        return self.models[0]
+
+    def _check_model(self, model: Network) -> None:
         """Raise ``UserError`` unless ``config`` builds a model like the one that was given."""
         with torch.device("meta"):
-            expected = build_model(self.config.model)
-        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, self.model))
+            expected = build_model(self.config.model, self.config.images.size)
+        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, model))
         different = [name for name in shapes | found if shapes.get(name) != found.get(name)]
-        if type(self.model) is not type(expected) or different:
+        if type(model) is not type(expected) or different:
             first = f": {different[0]} is {found.get(different[0])}" if different else ""
             raise UserError(
-                f"model: {type(self.model).__name__} does not fit its configuration{first}; expected "
+                f"model: {type(model).__name__} does not fit its configuration{first}; expected "
                 f"{shapes.get(different[0]) if different else type(expected).__name__}"
             )
 
@@ -91,7 +103,7 @@ class Detector:
     @property
     def parameters(self) -> int:
         """Trained weights."""
-        return sum(p.numel() for p in self.model.parameters())
+        return sum(p.numel() for model in self.models for p in model.parameters())
 
     def label(self, score: str) -> str:
         """``score``, and which terms are left of it where the model has not all."""
@@ -100,38 +112,50 @@ class Detector:
     def to(self, device: str) -> "Detector":
         """Move model and scores; ``auto`` is CUDA where there is one."""
         target = choose_device(device)
-        self.model.to(target)
-        self.scores.to(target)
+        for module in (*self.models, self.scores):
+            module.to(target)
         return self
 
     def source(self, images: Images, name: str = "images") -> Source:
         """``images`` (files, arrays, or a source already) as what the model reads."""
         return as_source(images, self.config.images, self.config.model.variant, name)
 
+    def measure(self, x: Tensor, target: Tensor) -> tuple[Output, dict[str, Tensor]]:
+        """See :func:`mnad.scoring.scores.measure`."""
+        for model in self.models:
+            model.eval()
+        return measure(self.models, self.scores, x, target)
+
     @torch.inference_mode()
     def raw_terms(
         self, images: Images, name: str = "images", batch_size: int = 64, counts: Tensor | None = None
     ) -> dict[str, np.ndarray]:
-        """Raw terms of every image: score name -> N x T float64. One batch at a time is in memory.
+        """Raw terms of every image: score name -> N x T float64, of S members N x S * T. One batch at a time is in
+        memory.
 
         Args:
             counts: M numbers to which is added how many queries have each item as their nearest.
         """
-        self.model.eval()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
         for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
-            out = self.model(x)
-            for key, score in self.scores.items():
-                parts[key].append(score.raw(target, out).cpu().numpy())
+            out, raw = self.measure(x, target)
+            for key, values in raw.items():
+                parts[key].append(values.cpu().numpy())
             if counts is not None:
                 counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.names)))] for key, score in self.scores.items()}
+        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 
     def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw terms (N x T) -> scores (N), by score name."""
         with torch.inference_mode():
             return {key: self.scores[key](torch.from_numpy(v).to(self.device)).cpu().numpy() for key, v in raw.items()}
+
+    def fit(self, training: Source) -> None:
+        """Let the terms that have statistics learn them from the ``training`` normals; before :meth:`calibrate`."""
+        if needs_statistics(self.scores.values()):
+            parts = batches(training, 256, device=self.device, name="statistics of training normals")
+            fit_statistics(list(self.scores.values()), self.models, parts)
 
     def calibrate(
         self, validation: Images, known: Images | None = None
@@ -211,13 +235,14 @@ class Detector:
         raw = self.raw_terms(np.stack(pixels))
         scores, names = self.combine(raw)[self.primary], self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
-        for row, score, terms in zip(rows, scores.tolist(), raw[self.primary].tolist(), strict=True):
+        mean = raw[self.primary].reshape(len(rows), -1, len(names)).mean(axis=1)  # over the members
+        for row, score, terms in zip(rows, scores.tolist(), mean.tolist(), strict=True):
             found[row] = Verdict(found[row].path, score, threshold, dict(zip(names, terms, strict=True)))
         return found
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
-        """Forward pass of N x H x W x 3 uint8 images of the configured size.
+        """Forward pass of N x H x W x 3 uint8 images of the configured size, by the first member.
 
         Raises:
             UserError: another size or type.
@@ -227,13 +252,16 @@ class Detector:
         return self.model(to_input(images).to(self.device))
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32.
+        """Squared error of every pixel, mean over channels (and members), on [0, 1] images: N x H x W float32.
 
         Raises:
             UserError: another size than the configured one, or another type than uint8.
         """
-        error = (self.outputs(images).output - to_input(images).to(self.device)) / 2
-        return error.square().mean(dim=1).cpu().numpy()
+        check_frames(images, self.config.images.size)
+        x = to_input(images).to(self.device)
+        with torch.inference_mode():
+            errors = [((model.eval()(x).output - x) / 2).square().mean(dim=1) for model in self.models]
+        return torch.stack(errors).mean(dim=0).cpu().numpy()
 
     def save(self, path: Path | str) -> None:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
@@ -243,8 +271,7 @@ class Detector:
         """
         if self.config.model.name not in MODELS:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
+        tensors = {f"{part}{k}": v for part, module in self._parts() for k, v in module.state_dict().items()}
         self.record = self.record or provenance()
         texts = {
             "config": asdict(self.config.detector()),
@@ -252,6 +279,11 @@ class Detector:
             "record": self.record,
         }
         write_checkpoint(Path(path), tensors, texts)
+
+    def _parts(self) -> list[tuple[str, nn.Module]]:
+        """What a checkpoint holds, by the first part of its names."""
+        further = [(f"members.{i}.", model) for i, model in enumerate(self.models) if i]
+        return [("model.", self.model), *further, ("scores.", self.scores)]
 
     @classmethod
     def load(cls, path: Path | str) -> "Detector":
@@ -267,12 +299,11 @@ class Detector:
             stored = modernise(texts["thresholds"])
             detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
             detector.record = dict(texts["record"])
-            for part, module in (("model.", detector.model), ("scores.", detector.scores)):
+            for part, module in detector._parts():
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
-        detector.model.eval()
         return detector
 
 

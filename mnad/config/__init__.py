@@ -82,6 +82,8 @@ class DetectorConfig:
         primary: the score that gives the verdict; the others are reported beside it; none is ``wells`` for
             reconstruction, ``mnad`` for prediction.
         threshold: how each score's threshold is chosen.
+        members: models of an ensemble, trained with the seeds ``seed``, ``seed + 1`` and so on. The score is the mean
+            of the members' scores, each on the scale of its own validation normals, with one threshold for the mean.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -89,9 +91,14 @@ class DetectorConfig:
     scores: dict[str, ScoreConfig] | None = None
     primary: str | None = None
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    members: int = 1
 
     def __post_init__(self) -> None:
-        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there."""
+        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there, or
+        members that cannot be."""
+        if self.members < 1 or (self.members > 1 and self.model.variant == "pred"):
+            expected = "1 for variant pred" if self.model.variant == "pred" else "at least 1"
+            raise UserError(f"members: expected {expected}, got {self.members}")
         photographs = self.model.variant == "recon"
         if self.scores is None:
             wells = {"wells": wells_score()} if photographs else {}

@@ -97,9 +97,9 @@ def score_video(detector: Detector, name: str, frames: Iterable[np.ndarray], gam
         if len(window) <= past:
             continue
         x, target = clip_input(torch.stack(tuple(window))[None])
-        out = model(x)
-        for key, score in detector.scores.items():
-            raw[key].append(score.raw(target, out)[0].cpu().numpy())
+        out, terms = detector.measure(x, target)
+        for key, values in terms.items():
+            raw[key].append(values[0].cpu().numpy())
         regular.append(regular_score(out.output, target).item())
         updated.append(memory is not None and gamma is not None and regular[-1] < gamma)
         if memory is None:

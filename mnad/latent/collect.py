@@ -117,13 +117,13 @@ def collect(
     start = 0
     for x, target in batches(data.source, batch_size, images, detector.device, f"queries of {name}"):
         part = slice(start, start + len(x))
-        out = detector.model(x)
+        out, terms = detector.measure(x, target)
         if tuple(out.queries.shape[1:3]) != (height, width):
             raise UserError(
                 f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, an "
                 f"eighth of images.height and images.width"
             )
-        raw.append(detector.scores[detector.primary].raw(target, out).cpu().numpy())
+        raw.append(terms[detector.primary].cpu().numpy())
         error = ((out.output - target) / 2).square().mean(dim=1)  # B x H x W
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
         here = torch.from_numpy(here - start * cells).to(detector.device)
