@@ -54,6 +54,7 @@ class Reconstruction(Method):
         self.primary = self.config.primary if self.config.primary in scores else PLAIN
         self.config = self.config.detector(scores=scores, primary=self.primary)
         self.detector = Detector(self.config, model).to(self.optim.device)
+        self.detector.fit(normal)
         self.detector.calibrate(validation, None)
 
     @property
@@ -86,6 +87,6 @@ class Trained(Reconstruction):
     def build(self, normal: Images, validation: Images) -> Network:
         """Train it; the run's state and log go to the folder of the method."""
         torch.manual_seed(self.seed)
-        model = build_model(self.config.model)
+        model = build_model(self.config.model, self.config.images.size)
         train(model, normal, validation, self.optim, self.seed, self.folder)
         return model
