@@ -10,12 +10,14 @@ from baselines.patchcore import PatchCore
 from baselines.pca import PCAReconstruction
 from baselines.pixel_knn import PixelNeighbours
 from baselines.reconstruction import Trained
+from baselines.whitened_mean import WhitenedMean
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.model.build import MODELS
 from mnad.run import UserError
 
 METHODS: dict[str, type[Method]] = {
     "mean_image": MeanImage,
+    "whitened_mean": WhitenedMean,
     "pca": PCAReconstruction,
     "pixel_knn": PixelNeighbours,
     "padim": PaDiM,
