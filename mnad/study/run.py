@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnad.config import DetectorConfig
+from mnad.config import DetectorConfig, Rule
 from mnad.data.dataset import Photographs, open_dataset
 from mnad.data.source import Source
 from mnad.detector import Detector
@@ -146,6 +146,16 @@ def read_results(folder: Path) -> dict[str, dict[int, dict]]:
         paths = sorted(folder.glob(f"{name}/seed*/{RESULT}"), key=lambda path: int(path.parent.name[4:]))
         if paths:
             found[name] = {int(path.parent.name[4:]): read_json(path) for path in paths}
+    return found
+
+
+def rejudged(config: StudyConfig, folder: Path, name: str, rule: Rule) -> list[dict[str, object]]:
+    """Metrics of each seed of a row with the threshold of another ``rule``, from the stored scores."""
+    options, found = replace(config.rule(config.primary), rule=rule), []
+    for path in sorted(folder.glob(f"{name}/seed*/{SCORES}")):
+        with np.load(path) as stored:
+            threshold = choose_threshold(options, stored["validation"], stored["known"])
+            found.append(judge_scores({name: stored["test"]}, stored["labels"], {name: threshold})[name])
     return found
 
 
