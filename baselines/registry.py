@@ -17,9 +17,9 @@ from mnad.run import UserError
 
 METHODS: dict[str, type[Method]] = {
     "mean_image": MeanImage,
-    "whitened_mean": WhitenedMean,
     "pca": PCAReconstruction,
     "pixel_knn": PixelNeighbours,
+    "whitened_mean": WhitenedMean,
     "padim": PaDiM,
     "patchcore": PatchCore,
 }
