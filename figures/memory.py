@@ -10,9 +10,10 @@ from scipy import stats
 
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 from mnad.run.files import write_csv, write_text
+from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 from mnad.study.config import ROWS, StudyConfig
 from mnad.study.interventions import LEARNT, MEAN, RANDOM, SHUFFLED
-from mnad.study.run import FAITHFUL, ensemble, read_results, rejudged
+from mnad.study.run import FAITHFUL, SCORES, ensemble, read_results, rejudged
 
 OTHER_RULE = "TPR / TNR by `normal_quantile`"
 KEYS = ("auroc", "tpr", "tnr")
@@ -111,6 +112,31 @@ def differences_table(seeds: pd.DataFrame) -> str:
     return markdown(["difference, paired by seed", "of", "seeds", "mean [95 % t interval over seeds]"], rows)
 
 
+def bootstrap_table(folder: Path, resamples: int = 2000) -> str:
+    """AUROC of the bank at each position less that of every other row with clean data, mean over the seeds of each,
+    with the 95 % interval over resamples of the test images that both share."""
+    runs, labels = {}, None
+    for name in (FAITHFUL, *(row for row in ROWS if not ROWS[row].dirty)):
+        for path in sorted(folder.glob(f"{name}/seed*/{SCORES}")):
+            with np.load(path) as stored:
+                runs.setdefault(name, []).append(stored["test"])
+                labels = stored["labels"]
+    if "position" not in runs:
+        return ""
+    counts = resampled_counts(labels, resamples)
+    whole = np.ones((1, len(labels)), dtype=np.float32)
+    resampled = {name: auroc_resamples(scores, labels, counts) for name, scores in runs.items()}
+    found = {name: float(auroc_resamples(scores, labels, whole)[0]) for name, scores in runs.items()}
+    rows = []
+    for name in runs:
+        if name != "position":
+            low, high = interval(resampled["position"] - resampled[name])
+            number = f"{found['position'] - found[name]:+.4f} [{low:+.4f}, {high:+.4f}]"
+            seeds = f"{len(runs['position'])}, {len(runs[name])}"
+            rows.append([f"{LABELS['position']} less {LABELS[name]}", seeds, number])
+    return markdown(["AUROC", "seeds", "difference [95 % over test images]"], rows)
+
+
 def plot_rows(path: Path, seeds: pd.DataFrame) -> list[Path]:
     """Error rates of every seed of every row as trained, and their mean."""
     learnt = seeds[seeds["items"] == LEARNT]
@@ -160,7 +186,8 @@ def write_tables(config: StudyConfig, folder: Path) -> None:
         ("As trained", training_table(seeds, config, folder)),
         ("Interventions", intervention_table(seeds)),
         ("Usage in bits", bits_table(results)),
-        ("Differences", differences_table(seeds)),
+        ("Differences over seeds", differences_table(seeds)),
+        ("Differences over test images", bootstrap_table(folder)),
     )
     text = "\n".join(f"## {title}\n\n{table}" for title, table in parts)
     write_text(folder / "study.md", text)
