@@ -138,7 +138,7 @@ def bootstrap_table(folder: Path, resamples: int = 2000) -> str:
 
 
 def plot_rows(path: Path, seeds: pd.DataFrame) -> list[Path]:
-    """Error rates of every seed of every row as trained, and their mean."""
+    """Error rates of every seed (dot) of every row as trained, their mean (bar), 5 % (dotted)."""
     learnt = seeds[seeds["items"] == LEARNT]
     names = list(dict.fromkeys(learnt["row"]))
     with style():
@@ -150,7 +150,7 @@ def plot_rows(path: Path, seeds: pd.DataFrame) -> list[Path]:
                 axes.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.6)
                 axes.plot(values.mean(), place, "|", color="#000000", markersize=11)
             axes.axvline(0.05, color=PALETTE[-1], linestyle=":")
-            axes.set(xlabel=f"{label}; dots: seeds, bar: mean", yticks=range(len(names)))
+            axes.set(xlabel=label, yticks=range(len(names)))
             axes.set_yticklabels([LABELS[name] for name in names])
             axes.set_xlim(left=-0.005)
             axes.grid(axis="y", alpha=0.3)
@@ -171,7 +171,6 @@ def plot_interventions(path: Path, seeds: pd.DataFrame) -> list[Path]:
                 label = LABELS[name] if place == 0 else None
                 marker = "os^D"[number % 4]
                 axes.plot(kinds, values[list(kinds)], f"-{marker}", color=PALETTE[number], markersize=4, label=label)
-        axes.axhline(0.5, color=PALETTE[-1], linestyle=":")
         axes.set(ylabel="AUROC", xlabel="what the memory answers (weights and addresses as learnt)")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return save_figure(figure, path, FORMATS)
