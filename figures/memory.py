@@ -108,7 +108,8 @@ def differences_table(seeds: pd.DataFrame) -> str:
             if found:
                 mean, low, high, count = found
                 name = f"{LABELS[one]} less {LABELS[other]}"
-                rows.append([name, key.upper(), str(count), f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"])
+                between = f"[{low:+.4f}, {high:+.4f}]" if high > low else "(every seed)"
+                rows.append([name, key.upper(), str(count), f"{mean:+.4f} {between}"])
     return markdown(["difference, paired by seed", "of", "seeds", "mean [95 % t interval over seeds]"], rows)
 
 
