@@ -116,7 +116,7 @@ def differences_table(seeds: pd.DataFrame) -> str:
 def bootstrap_table(folder: Path, resamples: int = 2000) -> str:
     """AUROC of the bank at each position less that of every other row with clean data, mean over the seeds of each,
     with the 95 % interval over resamples of the test images that both share."""
-    runs, labels = {}, None
+    runs, labels = {}, None  # type: ignore[var-annotated]
     for name in (FAITHFUL, *(row for row in ROWS if not ROWS[row].dirty)):
         for path in sorted(folder.glob(f"{name}/seed*/{SCORES}")):
             with np.load(path) as stored:

@@ -75,9 +75,9 @@ class Detector:
         if self.correction is not None:
             self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
-            for index, term in enumerate(score.terms):
+            for index, term in enumerate(score.terms):  # type: ignore[arg-type]
                 if not term.needs_memory:
-                    score.value(index, blank, Output(blank, blank, ()))
+                    score.value(index, blank, Output(blank, blank, ()))  # type: ignore[operator]
         self.thresholds: dict[str, Threshold] = {}
         self.reference: Reference | None = None
         self.record: dict[str, object] = {}

@@ -99,10 +99,10 @@ class Score(nn.Module):
         self.mirror, self.members = config.mirror, members
         self.register_buffer("low", torch.zeros(members * len(kept), dtype=torch.float64))
         self.register_buffer("high", torch.ones(members * len(kept), dtype=torch.float64))
-        self.statistics = nn.ModuleList(nn.ModuleDict() for _ in range(members))
+        self.statistics: Any = nn.ModuleList(nn.ModuleDict() for _ in range(members))
         for row in self.statistics:
             found = ((str(i), term.statistics(size)) for i, term in enumerate(self.terms))
-            row.update({i: statistics for i, statistics in found if statistics is not None})
+            row.update({i: statistics for i, statistics in found if statistics is not None})  # type: ignore[operator]
 
     def label(self, name: str) -> str:
         """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
@@ -168,7 +168,8 @@ def measure(
     A score with ``mirror`` has the mean of each term over the image and its left-right mirror image.
     """
     mirrored = any(score.mirror for score in scores.values())
-    first, parts = None, {key: [] for key in scores}
+    first = None
+    parts: dict[str, list[Tensor]] = {key: [] for key in scores}
     for member, model in enumerate(models):
         out = model(x)
         first = out if first is None else first

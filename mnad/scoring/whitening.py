@@ -5,6 +5,8 @@ the Cholesky factor L L^T = S + 1e-4 I, ``L^-1 (r - m)`` has about unit covarian
 is a third of the squared Mahalanobis distance.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class Whitening(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(3, *size))
         self.register_buffer("whitener", torch.eye(3).expand(*size, 3, 3).clone())
-        self._sums: tuple[int, Tensor, Tensor] | None = None  # count, sum, sum of products
+        self._sums: Any = None  # count, sum, sum of products
 
     @torch.no_grad()
     def add(self, target: Tensor, output: Tensor) -> None:

@@ -27,17 +27,17 @@ def varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def dirtied(sources: dict[str, Source], share: float, seed: int) -> dict[str, Source]:
     """``sources`` with varied copies of half of the known anomalies in place of a ``share`` of the training and of the
     validation normals (their last ones); the other half stays ``known``, for the threshold."""
-    known: Images = sources["known"]
+    known: Images = sources["known"]  # type: ignore[assignment]
     order = np.random.default_rng([seed, 7]).permutation(len(known))
     used, kept = order[: len(order) // 2], order[len(order) // 2 :]
     rng, found = np.random.default_rng([seed, 8]), {"known": known.subset(np.sort(kept))}
     for role in ("train", "validation"):
-        clean: Images = sources[role]
+        clean: Images = sources[role]  # type: ignore[assignment]
         count = round(share * len(clean))
         copies = [varied(known[int(i)], rng) for i in np.resize(used, count)]
         pixels = [clean[i] for i in range(len(clean) - count)]
         found[role] = Images(pixels + copies, clean.size)
-    return found
+    return found  # type: ignore[return-value]
 
 
 @torch.no_grad()

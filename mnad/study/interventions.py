@@ -71,7 +71,7 @@ def with_altered_items(detector: Detector, how: str, counts: Tensor, sources: Ma
     found = copy.copy(detector)
     found.scores, found.thresholds = copy.deepcopy(detector.scores), {}
     model = detector.model
-    found.models = [Altered(model, altered_items(model.memory, how, counts)).eval()]
+    found.models = [Altered(model, altered_items(model.memory, how, counts)).eval()]  # type: ignore[arg-type]
     found.calibrate(sources["validation"], sources.get("known"))
     return found
 
@@ -111,7 +111,7 @@ def usage(normal: np.ndarray, anomalous: np.ndarray, groups: int, count: int, in
     positions, size = normal.shape[1], count // groups
     table = np.zeros((positions, count))
     np.add.at(table, (np.tile(np.arange(positions), len(normal)), normal.ravel()), 1)
-    rng, kinds, chance = np.random.default_rng(0), [], []
+    rng, kinds, chance = np.random.default_rng(0), [], []  # type: ignore[var-annotated]
     for position in np.flatnonzero(inside):
         first = position * size if groups > 1 else 0
         both = np.concatenate((normal[:, position], anomalous[:, position])) - first

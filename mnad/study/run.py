@@ -33,7 +33,7 @@ FAITHFUL = "faithful"
 
 def train_row(row: Row, config: StudyConfig, seed: int, sources: Mapping[str, Source], folder: Path) -> Detector:
     """Train one network of ``row``, fit the statistics of its terms, calibrate; the state goes to ``folder``."""
-    config = row.config(config)
+    config = row.config(config)  # type: ignore[assignment]
     torch.manual_seed(seed)
     model = build_model(config.model, config.images.size)
     stages = config.optim.finish
@@ -41,10 +41,10 @@ def train_row(row: Row, config: StudyConfig, seed: int, sources: Mapping[str, So
     train(model, sources["train"], sources["validation"], first, seed, folder, resume=True)
     kept = sources["train"]
     if row.clean:
-        exact_statistics(model, kept)
-        kept = kept.subset(cleanest(queries_of(model, kept), row.clean).numpy())
+        exact_statistics(model, kept)  # type: ignore[arg-type]
+        kept = kept.subset(cleanest(queries_of(model, kept), row.clean).numpy())  # type: ignore[arg-type, attr-defined]
         rest = [stage for stage in stages if stage != "statistics"]
-        finish(model, kept, sources["validation"], replace(config.optim, finish=rest), seed)
+        finish(model, kept, sources["validation"], replace(config.optim, finish=rest), seed)  # type: ignore[arg-type]
     detector = Detector(config.detector(), model)
     detector.fit(kept)
     detector.calibrate(sources["validation"], sources.get("known"))
@@ -64,7 +64,7 @@ def study_memory(
     for how in (MEAN, RANDOM, SHUFFLED):
         altered = with_altered_items(detector, how, counts, sources)
         found[how] = evaluate_photographs(altered, data).scores[primary]
-    inside = Ellipse().mask(*grid).flatten().numpy()
+    inside = Ellipse().mask(*grid).flatten().numpy()  # type: ignore[attr-defined]
     bits = usage(normal, read_items(model, sources["known"]), model.memory.groups, count, inside)
     return found, bits
 
@@ -79,7 +79,7 @@ def judge_row(detector: Detector, sources: Mapping[str, Source], data: Photograp
         np.savez_compressed(file, **arrays)
     result = {"scores": {LEARNT if name == primary else name: found for name, found in test.scores.items()}}
     if deep:
-        altered, result["bits"] = study_memory(detector, sources, data)
+        altered, result["bits"] = study_memory(detector, sources, data)  # type: ignore[assignment]
         result["scores"] |= altered
     write_json(folder / RESULT, result)  # written last: a folder with this file is finished
 

@@ -184,7 +184,7 @@ def train(
     device = choose_device(config.device)
     weights = loss_weights(model, config)
     check_stages(model, config)
-    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     log_path, state_path = folder / "log.jsonl", folder / STATE
     done = load_state(state_path, model, optimizer) if resume and state_path.is_file() else 0
@@ -234,19 +234,19 @@ def finish(
         UserError: a loss that is not finite.
     """
     if "statistics" in config.finish:
-        exact_statistics(model, source)
+        exact_statistics(model, source)  # type: ignore[arg-type]
     if "items" in config.finish:
-        exact_items(model.memory, queries_of(model, source))
+        exact_items(model.memory, queries_of(model, source))  # type: ignore[arg-type]
     if "decoder" not in config.finish:
         return
     own, started = decoder_settings(config), time.perf_counter()
     others = [p for name, p in model.named_parameters() if not name.startswith("decoder.")]
-    optimizer = torch.optim.Adam(model.decoder.parameters(), lr=own.learning_rate)
+    optimizer = torch.optim.Adam(model.decoder.parameters(), lr=own.learning_rate)  # type: ignore[union-attr]
     for parameter in others:
         parameter.requires_grad_(False)
     try:
         with tqdm(total=len(source) // config.batch_size, desc="decoder alone", mininterval=1.0) as bar:
-            losses, _, _ = train_one_epoch(model, source, optimizer, {}, own, 0, seed, bar, model.decoder)
+            losses, _, _ = train_one_epoch(model, source, optimizer, {}, own, 0, seed, bar, model.decoder)  # type: ignore[arg-type]
     except NonFiniteLoss as error:
         raise UserError(f"loss of the decoder is not finite, {error}; expected a lower learning rate") from error
     finally:
