@@ -61,6 +61,7 @@ class Reconstruction(Method):
         self.detector = Detector(self.config, model)
         self.detector.correction = correction
         self.detector.to(self.optim.device)
+        self.detector.fit(corrected(normal, correction))
         self.detector.calibrate(validation, None)
 
     @property
@@ -93,6 +94,6 @@ class Trained(Reconstruction):
     def build(self, normal: Source, validation: Source) -> Network:
         """Train it; the run's state and log go to the folder of the method."""
         torch.manual_seed(self.seed)
-        model = build_model(self.config.model)
+        model = build_model(self.config.model, self.config.images.size)
         train(model, normal, validation, self.optim, self.seed, self.folder)
         return model

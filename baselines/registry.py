@@ -10,6 +10,7 @@ from baselines.patchcore import PatchCore
 from baselines.pca import PCAReconstruction
 from baselines.pixel_knn import PixelNeighbours
 from baselines.reconstruction import Trained
+from baselines.whitened_mean import WhitenedMean
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.model.build import MODELS
 from mnad.run import UserError
@@ -18,6 +19,7 @@ METHODS: dict[str, type[Method]] = {
     "mean_image": MeanImage,
     "pca": PCAReconstruction,
     "pixel_knn": PixelNeighbours,
+    "whitened_mean": WhitenedMean,
     "padim": PaDiM,
     "patchcore": PatchCore,
 }

@@ -189,7 +189,7 @@ def draw_architecture(inputs: Inputs, folder: Path) -> Drawn:
     config = TrainConfig()
     weights = config.optim.loss_weights
     height, width = config.images.size
-    model = build_model(config.model)
+    model = build_model(config.model, config.images.size)
     recon = shapes(model, height, width)
     other = MNAD("pred", config.model.width, config.model.items, config.model.item_dim)
     pred = shapes(other, height, width)

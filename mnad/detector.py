@@ -28,7 +28,7 @@ from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
 from mnad.scoring.drift import PICTURE, Reference, picture_statistics
-from mnad.scoring.scores import Score
+from mnad.scoring.scores import Score, fit_statistics, measure, needs_statistics
 from mnad.scoring.threshold import Threshold, choose_thresholds
 
 Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
@@ -39,8 +39,9 @@ class Detector:
 
     Attributes:
         config: what it was built from.
-        model: in eval mode.
-        correction: of white balance and exposure, the first step before the model; None without.
+        models: the members of an ensemble, in eval mode; mostly one.
+        model: the first of them; the health of the memory is its own.
+        correction: of white balance and exposure, the first step before the models; None without.
         scores: fitted scores by name; those with no term left for this model are absent.
         thresholds: one for each score, after :meth:`calibrate`.
         reference: what the validation normals look like, for a gauge of drift; None before :meth:`calibrate`, for
@@ -48,47 +49,68 @@ class Detector:
         record: provenance of the training, read from or written to the checkpoint.
     """
 
-    def __init__(self, config: DetectorConfig, model: Network | None = None) -> None:
-        """Raises ``UserError`` for a bad configuration, or a ``model`` that is not the one it describes."""
+    def __init__(self, config: DetectorConfig, model: Network | Sequence[Network] | None = None) -> None:
+        """Raises ``UserError`` for a bad configuration, or a ``model`` (of several members all) that is not the one it
+        describes."""
         for name in config.scores:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise UserError(f"scores: expected a name of letters, digits, _ and -, got {name!r}")
             if hasattr(nn.ModuleDict(), name):  # such as type, keys or train
                 raise UserError(f"scores: {name!r} is a word of PyTorch's modules; expected another name")
         self.config = config
-        self.model = (build_model(config.model) if model is None else model).eval()
-        if model is not None and config.model.name in MODELS:
-            self._check_model()
+        size = config.images.size
+        self.models = self._members(model)
         self.correction = build_correction(config.correction)
         has_memory = self.model.memory is not None
-        scores: dict[str, Any] = {name: Score(score, has_memory) for name, score in config.scores.items()}
+        scores: dict[str, Any] = {
+            n: Score(score, has_memory, config.members, size) for n, score in config.scores.items()
+        }
         self.scores: Any = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
                 f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
                 f"score of other terms"
             )
-        blank = torch.zeros(1, 3, *config.images.size)
+        blank = torch.zeros(1, 3, *size)
         if self.correction is not None:
             self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
-            for term in score.terms:  # type: ignore[union-attr]
+            for index, term in enumerate(score.terms):  # type: ignore[arg-type]
                 if not term.needs_memory:
-                    term(blank, Output(blank, blank, ()))
+                    score.value(index, blank, Output(blank, blank, ()))  # type: ignore[operator]
         self.thresholds: dict[str, Threshold] = {}
         self.reference: Reference | None = None
         self.record: dict[str, object] = {}
 
-    def _check_model(self) -> None:
+    def _members(self, model: Network | Sequence[Network] | None) -> list[Network]:
+        """The given models, or new ones, in eval mode. Raises ``UserError`` unless they fit the configuration."""
+        given = [model] if isinstance(model, Network) else model
+        models = list(
+            given or [build_model(self.config.model, self.config.images.size) for _ in range(self.config.members)]
+        )
+        if len(models) != self.config.members:
+            raise UserError(f"members: expected {self.config.members} models, got {len(models)}")
+        for one in models:
+            one.eval()
+            if given and self.config.model.name in MODELS:
+                self._check_model(one)
+        return models
+
+    @property
+    def model(self) -> Network:
+        """The first member."""
+        return self.models[0]
+
+    def _check_model(self, model: Network) -> None:
         """Raise ``UserError`` unless ``config`` builds a model like the one that was given."""
         with torch.device("meta"):
-            expected = build_model(self.config.model)
-        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, self.model))
+            expected = build_model(self.config.model, self.config.images.size)
+        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, model))
         different = [name for name in shapes | found if shapes.get(name) != found.get(name)]
-        if type(self.model) is not type(expected) or different:
+        if type(model) is not type(expected) or different:
             first = f": {different[0]} is {found.get(different[0])}" if different else ""
             raise UserError(
-                f"model: {type(self.model).__name__} does not fit its configuration{first}; expected "
+                f"model: {type(model).__name__} does not fit its configuration{first}; expected "
                 f"{shapes.get(different[0]) if different else type(expected).__name__}"
             )
 
@@ -115,7 +137,7 @@ class Detector:
     @property
     def parameters(self) -> int:
         """Trained weights."""
-        return sum(p.numel() for p in self.model.parameters())
+        return sum(p.numel() for model in self.models for p in model.parameters())
 
     def label(self, score: str) -> str:
         """``score``, with the terms that are left of it where the model lacks some."""
@@ -124,7 +146,7 @@ class Detector:
     def to(self, device: str) -> "Detector":
         """Move model and scores; ``auto`` is CUDA where there is one."""
         target = choose_device(device)
-        for part in filter(None, (self.model, self.correction, self.scores)):
+        for part in filter(None, (*self.models, self.correction, self.scores)):
             part.to(target)
         return self
 
@@ -137,38 +159,57 @@ class Detector:
         """Whether the verdict rests on a colour, which a grey picture does not have."""
         return any(term.needs_colour for term in self.scores[self.primary].terms)
 
-    def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
-        """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] -> what the terms compare: the target, after
-        the correction where there is one (of a photograph input and target are the same), and the model's output."""
+    def corrected(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] after the correction where there is one (of a
+        photograph input and target are the same)."""
         if self.correction is None:
-            return target, self.model(x)
+            return x, target
         target = self.correction(target)
-        return target, self.model(target)
+        return target, target
+
+    def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
+        """Model input and target as in :meth:`corrected` -> what the terms compare: the target, corrected, and the
+        first model's output."""
+        x, target = self.corrected(x, target)
+        return target, self.model(x)
+
+    def measure(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output, dict[str, Tensor]]:
+        """Corrected target, output of the first model, raw terms by score; see :func:`mnad.scoring.scores.measure`."""
+        for model in self.models:
+            model.eval()
+        x, target = self.corrected(x, target)
+        return target, *measure(self.models, self.scores, x, target)
 
     @torch.inference_mode()
     def raw_terms(
         self, images: Images, name: str = "images", batch_size: int = 64, counts: Tensor | None = None
     ) -> dict[str, np.ndarray]:
-        """Raw terms of every image: score name -> N x T float64. One batch at a time is in memory.
+        """Raw terms of every image: score name -> N x T float64, of S members N x S * T. One batch at a time is in
+        memory.
 
         Args:
             counts: M numbers to which is added how many queries have each item as their nearest.
         """
-        self.model.eval()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
         for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
-            target, out = self.forward(x, target)
-            for key, score in self.scores.items():
-                parts[key].append(score.raw(target, out).cpu().numpy())
+            _, out, raw = self.measure(x, target)
+            for key, values in raw.items():
+                parts[key].append(values.cpu().numpy())
             if counts is not None:
-                counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.names)))] for key, score in self.scores.items()}
+                counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
+        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 
     def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw terms (N x T) -> scores (N), by score name."""
         with torch.inference_mode():
             return {key: self.scores[key](torch.from_numpy(v).to(self.device)).cpu().numpy() for key, v in raw.items()}
+
+    def fit(self, training: Source) -> None:
+        """Let the terms that have statistics learn them from the ``training`` normals; before :meth:`calibrate`."""
+        if needs_statistics(self.scores.values()):
+            parts = batches(training, 256, device=self.device, name="statistics of training normals")
+            fit_statistics(list(self.scores.values()), self.models, parts)
 
     def calibrate(
         self, validation: Images, known: Images | None = None
@@ -321,11 +362,10 @@ class Detector:
             looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
         scores, terms = self.combine(raw)[self.primary].tolist(), self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
+        mean = raw[self.primary].reshape(len(names), -1, len(terms)).mean(axis=1)  # over the members
         found = [
             Verdict(name, score, threshold, dict(zip(terms, values, strict=True)), gains=gain, statistics=look)
-            for name, score, values, gain, look in zip(
-                names, scores, raw[self.primary].tolist(), gains, looks, strict=True
-            )
+            for name, score, values, gain, look in zip(names, scores, mean.tolist(), gains, looks, strict=True)
         ]
         for i, verdict in enumerate(found):
             if self.needs_colour and is_grey(frames[i, -1]):
@@ -358,7 +398,8 @@ class Detector:
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:
-        """Forward pass of N x H x W x 3 uint8 images of the configured size, corrected where the detector corrects.
+        """Forward pass of N x H x W x 3 uint8 images of the configured size, corrected where the detector corrects, by
+        the first member.
 
         Raises:
             UserError: another size or type.
@@ -372,15 +413,20 @@ class Detector:
         return self.forward(x, x)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels, on [0, 1] (corrected) images: N x H x W float32.
+        """Squared error of every pixel, mean over channels and members, on [0, 1] (corrected) images.
+
+        Returns:
+            N x H x W float32.
 
         Raises:
             UserError: another size than the configured one, or another type than uint8.
         """
+        check_frames(images, self.config.images.size)
+        x = to_input(images).to(self.device)
         with torch.inference_mode():
-            target, out = self._targets_and_outputs(images)
-            error = (out.output - target) / 2
-        return error.square().mean(dim=1).cpu().numpy()
+            x, _ = self.corrected(x, x)
+            errors = [((model.eval()(x).output - x) / 2).square().mean(dim=1) for model in self.models]
+        return torch.stack(errors).mean(dim=0).cpu().numpy()
 
     def save(self, path: Path | str) -> None:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
@@ -390,12 +436,9 @@ class Detector:
         """
         if self.config.model.name not in MODELS:
             raise UserError(f"model.name: {self.config.model.name!r} cannot be saved; expected a registered model")
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
+        tensors = {f"{part}{k}": v for part, module in self._parts() for k, v in module.state_dict().items()}
         if self.reference is not None:
             tensors["gauge.reference"] = torch.from_numpy(self.reference.values)
-        if self.correction is not None:
-            tensors |= {f"correction.{k}": v for k, v in self.correction.state_dict().items()}
         self.record = self.record or provenance()
         texts = {
             "config": asdict(self.config.detector()),
@@ -403,6 +446,12 @@ class Detector:
             "record": self.record,
         }
         write_checkpoint(Path(path), tensors, texts)
+
+    def _parts(self) -> list[tuple[str, nn.Module]]:
+        """What a checkpoint holds, by the first part of its names."""
+        further = [(f"members.{i}.", model) for i, model in enumerate(self.models) if i]
+        light = [] if self.correction is None else [("correction.", self.correction)]
+        return [("model.", self.model), *further, ("scores.", self.scores), *light]
 
     @classmethod
     def load(cls, path: Path | str) -> "Detector":
@@ -421,15 +470,11 @@ class Detector:
             if "gauge.reference" in tensors:
                 values = tensors["gauge.reference"].numpy()
                 detector.reference = Reference(values, detector.statistics_names)
-            parts = {"model.": detector.model, "scores.": detector.scores, "correction.": detector.correction}
-            for part, module in parts.items():
-                if module is None:
-                    continue
+            for part, module in detector._parts():
                 module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
-        detector.model.eval()
         return detector
 
 

@@ -1,6 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
 from mnad.evaluation.result import Evaluation, read_evaluations
-from mnad.model.build import choose_device
+from mnad.model.build import build_model, choose_device
+from mnad.model.correction import build_correction
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.seeds import METRICS
 from mnad.report.tables import health_line, results_table
@@ -34,6 +35,7 @@ from mnad.run.files import (
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.training.corrected import corrected, fit_correction
+from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
 
 SCHEMA = 2  # of metrics.json
@@ -53,6 +55,7 @@ def check_models(config: TrainConfig) -> list[Detector]:
     detectors = [Detector(config.detector(model=replace(config.model, name=name))) for name in names]
     for detector in detectors:
         loss_weights(detector.model, config.optim)
+        check_stages(detector.model, config.optim)
     return detectors
 
 
@@ -80,23 +83,47 @@ def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None
 def fit_detector(
     config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
 ) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Train one model on ``sources`` (``train``, ``validation``, perhaps ``known``), calibrate it, save it to
-    ``folder`` with the run's ``record``.
+    """Train one model, or every member of an ensemble, on ``sources`` (``train``, ``validation``, perhaps ``known``),
+    calibrate, save to ``folder`` with the run's ``record``; further members log to ``folder/member2`` and so on.
 
     Returns:
         the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
     """
-    torch.manual_seed(config.seed)
-    detector = Detector(config.detector())
-    folder.mkdir(exist_ok=True)
+    device = choose_device(config.optim.device)
+    correction = build_correction(config.correction)
+    if correction is not None:
+        correction.to(device)
+    fit_correction(correction, sources["train"])
+    normals, held = (corrected(sources[role], correction) for role in ("train", "validation"))
+    models = []
+    for number, place in enumerate(member_folders(folder, config.members)):
+        seed = config.seed + number
+        torch.manual_seed(seed)
+        models.append(build_model(config.model, config.images.size))
+        place.mkdir(exist_ok=True)
+        train(models[-1], normals, held, config.optim, seed, place, config.resume)
+    detector = Detector(config.detector(), models)
+    detector.correction = correction
     detector.to(config.optim.device)
-    fit_correction(detector.correction, sources["train"])
-    normals, held = (corrected(sources[role], detector.correction) for role in ("train", "validation"))
-    train(detector.model, normals, held, config.optim, config.seed, folder, config.resume)
+    detector.fit(normals)
     calibration = detector.calibrate(sources["validation"], sources.get("known"))
     detector.record = record
     detector.save(folder / "model.safetensors")
     return detector, calibration
+
+
+def member_folders(folder: Path, members: int) -> list[Path]:
+    """Where the log of each member is: ``folder``, ``folder/member2`` and so on."""
+    return [folder, *(folder / f"member{number}" for number in range(2, members + 1))]
+
+
+def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
+    """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
+    for model in detector.models:
+        alone = Detector(detector.config.detector(members=1), model).to(detector.device.type)
+        alone.fit(sources["train"])
+        alone.calibrate(sources["validation"], sources.get("known"))
+        yield alone
 
 
 def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluation]) -> Rows:
@@ -110,8 +137,8 @@ def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluat
 
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:
     """``metrics.json``, score tables and plots of one trained model in its ``folder``."""
-    log = read_log(folder / "log.jsonl")
-    plot_losses(folder / "loss.png", log)
+    logs = [read_log(place / "log.jsonl") for place in member_folders(folder, detector.config.members)]
+    plot_losses(folder / "loss.png", logs[0])
     for name, result in evaluations.items():
         suffix = "" if name == TEST else f"_{name.replace(' ', '_')}"
         write_csv(folder / f"scores{suffix}.csv", result.table)
@@ -125,7 +152,7 @@ def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Ev
             "primary": detector.primary,
             "thresholds": {name: asdict(threshold) for name, threshold in detector.thresholds.items()},
             "parameters": detector.parameters,
-            "train_seconds": float(log["seconds"].sum()),
+            "train_seconds": float(sum(log["seconds"].sum() for log in logs)),
             "evaluations": {name: result.record() for name, result in evaluations.items()},
         },
     )
@@ -150,7 +177,10 @@ def run_model(
     health = next(iter(evaluations.values())).memory
     if health:
         print(health_line(health))
-    return table_rows(detector, config.model.name, evaluations)
+    rows = table_rows(detector, config.model.name, evaluations)
+    for number, alone in enumerate(members_alone(detector, sources) if config.members > 1 else (), start=1):
+        rows |= table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
+    return rows
 
 
 def check_same_data(path: Path, split: Mapping) -> None:

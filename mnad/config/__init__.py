@@ -11,10 +11,16 @@ from mnad.config.network import (
     PAST_FRAMES,
     PUBLISHED,
     STRIDE,
+    Addressing,
+    EncoderKind,
     ModelConfig,
     Published,
+    Query,
     Reduction,
+    Scope,
+    Sees,
     UpdateNormaliser,
+    UpdateRule,
     Variant,
     past_frames,
 )
@@ -38,24 +44,30 @@ __all__ = [
     "PAST_FRAMES",
     "PUBLISHED",
     "STRIDE",
+    "Addressing",
     "CalibrationConfig",
     "Combine",
     "CorrectionConfig",
     "DataConfig",
     "DetectorConfig",
+    "EncoderKind",
     "ImageConfig",
     "LayoutOptions",
     "ModelConfig",
     "Normalise",
     "OptimConfig",
     "Published",
+    "Query",
     "Reduction",
     "Rule",
+    "Scope",
     "ScoreConfig",
+    "Sees",
     "TermConfig",
     "ThresholdConfig",
     "TrainConfig",
     "UpdateNormaliser",
+    "UpdateRule",
     "Variant",
     "mnad_score",
     "past_frames",
@@ -76,6 +88,8 @@ class DetectorConfig:
         threshold: how each score's threshold is chosen.
         correction: white balance and exposure, undone before the network sees an image; photographs only.
         calibration: changed copies of the images that statistics and threshold are taken from; photographs only.
+        members: models of an ensemble, trained with the seeds ``seed``, ``seed + 1`` and so on. The score is the mean
+            of the members' scores, each on the scale of its own validation normals, with one threshold for the mean.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -85,10 +99,14 @@ class DetectorConfig:
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    members: int = 1
 
     def __post_init__(self) -> None:
-        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there, or for a
-        correction of frames that are predicted."""
+        """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there, for
+        members that cannot be, or for a correction of frames that are predicted."""
+        if self.members < 1 or (self.members > 1 and self.model.variant == "pred"):
+            expected = "1 for variant pred" if self.model.variant == "pred" else "at least 1"
+            raise UserError(f"members: expected {expected}, got {self.members}")
         photographs = self.model.variant == "recon"
         if not photographs and self.correction.kind != "none":
             raise UserError(f"correction.kind: {self.correction.kind!r} with model.variant pred; expected 'none'")

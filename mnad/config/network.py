@@ -8,8 +8,14 @@ from mnad.run import UserError
 Variant = Literal["recon", "pred"]
 UpdateNormaliser = Literal["all", "assigned"]
 Reduction = Literal["mean", "sum"]
+EncoderKind = Literal["official", "local"]
+Query = Literal["unit", "standardised"]
+Scope = Literal["shared", "position"]
+Addressing = Literal["soft", "hard"]
+Sees = Literal["both", "read", "query"]
+UpdateRule = Literal["official", "ema"]
 
-STRIDE = 8  # pixels of the input per position of the query map
+STRIDE = 8  # pixels of the input per position of the query map of the official encoder; see `Network.stride`
 PAST_FRAMES = 4  # frames the prediction variant sees; the next one is its target
 
 
@@ -47,6 +53,14 @@ class ModelConfig:
         detach_attention: official True, paper False.
         update_normaliser: official ``all``, paper ``assigned``.
         reduction: of the memory losses; official ``mean``, paper ``sum``.
+        encoder: ``official``, or ours ``local``: every 4 pixels, 12 pixels seen (:mod:`mnad.model.local`).
+        query: ``unit``, L2 norm 1 (official), or ours ``standardised``: each channel at each position by its own mean
+            and standard deviation over the training images.
+        scope: ``shared``: every position reads the same ``items`` (official); ``position``: ours, each has its own.
+        addressing: ``soft``: attention over all items (official); ``hard``: ours, the nearest item.
+        sees: what the decoder rebuilds from: ``both``, query and read (official); ours: ``read`` alone, or ``query``
+            alone, which makes the memory idle and the network an autoencoder.
+        update: ``official`` (eq. 3 to 5), or ours ``ema``, running means of the queries that are nearest to an item.
     """
 
     name: str = "mnad"
@@ -58,6 +72,12 @@ class ModelConfig:
     detach_attention: bool = True
     update_normaliser: UpdateNormaliser = "all"
     reduction: Reduction = "mean"
+    encoder: EncoderKind = "official"
+    query: Query = "unit"
+    scope: Scope = "shared"
+    addressing: Addressing = "soft"
+    sees: Sees = "both"
+    update: UpdateRule = "official"
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range."""
@@ -66,3 +86,7 @@ class ModelConfig:
                 raise UserError(f"model.{key}: expected at least 1, got {getattr(self, key)}")
         if not self.temperature > 0:
             raise UserError(f"model.temperature: expected a number above 0, got {self.temperature}")
+        if self.encoder == "local" and self.variant == "pred":
+            raise UserError("model.encoder: local has no maps for the skips of variant pred; expected official")
+        if self.query == "standardised" and self.update == "official":
+            raise UserError("model.update: official brings items to unit norm; expected ema for standardised queries")

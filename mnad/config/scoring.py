@@ -69,6 +69,8 @@ class ScoreConfig:
         threshold: how this score's threshold is chosen; None is the detector's rule.
         smooth: frames of a centred moving average over the scores of a video (ours; 1 is none, the paper's).
             Photographs have no neighbours and ignore it.
+        mirror: take the mean of every term over the image and its left-right mirror image (ours; false is the
+            paper's). Costs a second forward pass.
     """
 
     terms: list[TermConfig]
@@ -76,6 +78,7 @@ class ScoreConfig:
     combine: Combine = "sum"
     threshold: ThresholdConfig | None = None
     smooth: int = 1
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a score without terms or a window below 1."""

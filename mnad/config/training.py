@@ -7,6 +7,7 @@ from typing import Literal
 from mnad.config.network import PUBLISHED, Variant
 from mnad.run import UserError
 
+Finish = Literal["statistics", "items", "decoder"]
 MEMORY_LOSSES = ("compactness", "separateness")
 
 
@@ -23,9 +24,13 @@ class OptimConfig:
         precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch; 0 leaves torch's choice.
-        memory_start: where the items start: ``random`` (faithful) or ``kmeans``, cluster centres of the first queries.
+        memory_start: where the items start: ``random`` (faithful); ``kmeans``, cluster centres of the first queries;
+            ``queries``, random queries of the first batch.
+        channels_last: memory order of the pictures and filters; the same numbers but for rounding, on many processors
+            sooner.
         mirror: mirror each training image or clip left to right with probability 1/2 (official: no augmentation).
         reseed_dead: after each epoch, move items that were nearest to no query onto queries (faithful: false).
+        finish: stages after the epochs, see :mod:`mnad.training.finish` (faithful: none).
     """
 
     epochs: int = 15
@@ -35,9 +40,11 @@ class OptimConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
     threads: int = 0
-    memory_start: Literal["random", "kmeans"] = "random"
+    memory_start: Literal["random", "kmeans", "queries"] = "random"
+    channels_last: bool = False
     reseed_dead: bool = False
     mirror: bool = False
+    finish: list[Finish] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range."""

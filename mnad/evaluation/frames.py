@@ -97,17 +97,17 @@ def score_video(detector: Detector, name: str, frames: Iterable[np.ndarray], gam
         if len(window) <= past:
             continue
         x, target = clip_input(torch.stack(tuple(window))[None])
-        target, out = detector.forward(x, target)
-        for key, score in detector.scores.items():
-            raw[key].append(score.raw(target, out)[0].cpu().numpy())
+        target, out, terms = detector.measure(x, target)
+        for key, values in terms.items():
+            raw[key].append(values[0].cpu().numpy())
         regular.append(regular_score(out.output, target).item())
         updated.append(memory is not None and gamma is not None and regular[-1] < gamma)
         if memory is None:
             continue
-        counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
+        counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
         if updated[-1]:
             queries = out.queries.flatten(0, 2)  # K x C
-            memory.update(memory.updated(queries, queries @ memory.items.T))
+            memory.update(memory.updated(queries, memory.compare(queries)))
     check_length(seen, past, name)
     stacked = {key: np.stack(values) for key, values in raw.items()}
     return VideoTerms(name, past, stacked, np.array(regular), np.array(updated), counts)

@@ -197,7 +197,7 @@ def evaluate(
     """Judge ``detector`` on ``data``: name of the evaluation -> what came out.
 
     Photographs have one, ``test``. Videos have one with the paper's test-time update of the memory (official) and
-    one without; models without a memory only the latter.
+    one without; models without a memory, and ensembles, only the latter.
 
     Args:
         update: of videos: only the evaluation with it, or only that without; None both.
@@ -209,7 +209,7 @@ def evaluate(
     if isinstance(data, Photographs):
         return {TEST: evaluate_photographs(detector, data)}
     found = {}
-    if detector.model.memory is not None and update in (None, True):
+    if detector.model.memory is not None and detector.config.members == 1 and update in (None, True):
         found[WITH_UPDATE] = evaluate_videos(detector, data, gamma or PUBLISHED[detector.model.variant].gamma)
     if update in (None, False) or not found:
         found[NO_UPDATE] = evaluate_videos(detector, data, None)

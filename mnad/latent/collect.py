@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnad.config import STRIDE
 from mnad.data.source import batches
 from mnad.detector import Detector
 from mnad.latent.sources import GROUPS, ImageSet
@@ -51,7 +50,7 @@ class Latent:
         levels: ``images`` and ``positions``.
         strips: for each sampled image a JPEG: target, reconstruction and error map side by side.
         grid: (H', W') of the query map.
-        items: M x C, unit norm; None without a memory.
+        items: M x C, unit norm; None without a memory, or where each position has its own.
         counts: M, how many queries of the sampled images have each item as their nearest.
         attention: group -> M x H' x W', mean attention; groups that have images.
     """
@@ -100,9 +99,12 @@ def collect(
     Raises:
         UserError: a model whose latent map is not finite or the same everywhere.
     """
-    height, width = (s // STRIDE for s in detector.config.images.size)
+    stride = detector.model.stride
+    height, width = (s // stride for s in detector.config.images.size)
     cells, name = height * width, detector.config.model.name
     memory = detector.model.memory
+    if memory is not None and memory.groups > 1:  # hundreds of items, each of which one position alone can read
+        memory = None
     items = None if memory is None else F.normalize(memory.items, dim=1).cpu().numpy()
     groups = data.table["group"].to_numpy()[images]
     group_codes = torch.from_numpy(np.array([GROUPS.index(g) for g in groups]))
@@ -117,24 +119,24 @@ def collect(
     start = 0
     for x, target in batches(data.source, batch_size, images, detector.device, f"queries of {name}"):
         part = slice(start, start + len(x))
-        target, out = detector.forward(x, target)
+        target, out, terms = detector.measure(x, target)
         if tuple(out.queries.shape[1:3]) != (height, width):
             raise UserError(
-                f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, an "
-                f"eighth of images.height and images.width"
+                f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, "
+                f"images.height and images.width divided by {stride}"
             )
-        raw.append(detector.scores[detector.primary].raw(target, out).cpu().numpy())
+        raw.append(terms[detector.primary].cpu().numpy())
         error = ((out.output - target) / 2).square().mean(dim=1)  # B x H x W
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
         chosen = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
-        kept["patch"].append(F.avg_pool2d(error[:, None], STRIDE).flatten()[chosen].cpu().numpy())
+        kept["patch"].append(F.avg_pool2d(error[:, None], stride).flatten()[chosen].cpu().numpy())
         for key, vectors in (("query", out.queries), ("read", out.read)):
-            if vectors is not None:
+            if vectors is not None and (key == "query" or items is not None):
                 kept[key].append(F.normalize(vectors.flatten(0, 2)[chosen], dim=1).cpu().numpy())
                 kept[f"pooled_{key}"].append(F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1).cpu().numpy())
         if items is not None:
-            counts += np.bincount(out.attention.argmax(dim=1).cpu().numpy(), minlength=len(counts))
+            counts += np.bincount(out.nearest.cpu().numpy(), minlength=len(counts))
             weights = out.attention.view(-1, height, width, len(counts)).permute(0, 3, 1, 2).double().cpu()
             for code in range(len(GROUPS)):
                 attention[code] += weights[group_codes[part] == code].sum(dim=0).numpy()

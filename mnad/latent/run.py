@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnad.config import STRIDE
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.latent import figures
@@ -35,8 +34,8 @@ class Sample:
     record: dict[str, object]  # for latent.json
 
 
-def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int]) -> Sample:
-    """Stratified sample by set, label, and kind or video.
+def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int], stride: int) -> Sample:
+    """Stratified sample by set, label, and kind or video; a query for each ``stride`` x ``stride`` pixels.
 
     Raises:
         UserError: too few images for the perplexity or the neighbourhood, or sizes too small for the strata.
@@ -44,7 +43,7 @@ def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int]) -> 
     strata = strata_of(data.table)
     images = stratified(strata, config.images, config.seed)
     check_size(len(images), config.perplexity, config.neighbors, "images")
-    cells = size[0] // STRIDE * (size[1] // STRIDE)
+    cells = size[0] // stride * (size[1] // stride)
     every = np.repeat(strata[images], cells)
     positions = stratified(every, config.queries, config.seed)
     check_size(len(positions), config.perplexity, config.neighbors, "queries")
@@ -99,7 +98,8 @@ def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int
 
 
 def load_detectors(config: LatentConfig) -> dict[Path, Detector]:
-    """The checkpoint and the one to compare with, if any; they must take the same inputs.
+    """The checkpoint and the one to compare with, if any; they must take the same inputs and
+    have queries at the same places.
 
     Raises:
         UserError: see :meth:`mnad.detector.Detector.load`; another image size or variant.
@@ -109,7 +109,7 @@ def load_detectors(config: LatentConfig) -> dict[Path, Detector]:
     compare = COMPARE if shipped and config.compare is None else config.compare
     paths = [checkpoint] if compare is None else [checkpoint, compare]
     detectors = {path: Detector.load(path).to(config.device) for path in paths}
-    taken = [(d.config.images.size, d.config.model.variant) for d in detectors.values()]
+    taken = [(d.config.images.size, d.config.model.variant, d.model.stride) for d in detectors.values()]
     if taken[0] != taken[-1]:
         raise UserError(f"{compare}: takes {taken[-1]}; expected {taken[0]}, as {checkpoint} does")
     return detectors
@@ -132,7 +132,7 @@ def visualize_latent(config: LatentConfig) -> Path:
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     data = open_images(root, first.config, config.layout, config.layout_options)
     kind = "kind" if "kind" in data.table else "video"
-    sample = draw_sample(config, data, first.config.images.size)
+    sample = draw_sample(config, data, first.config.images.size, first.model.stride)
     out = output_folder(config.out or stamped("latent"), config.overwrite)
     models: dict[str, tuple[Latent, dict]] = {}
     for path, detector in detectors.items():

@@ -6,6 +6,8 @@ Channel widths are ``width * (1, 2, 4, 8)``; the official width is 64, so 64, 12
 import torch
 from torch import Tensor, nn
 
+from mnad.config import STRIDE
+
 
 def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
     """3 x 3 convolution, batch normalisation, ReLU; keeps H and W."""
@@ -28,6 +30,8 @@ def up(in_channels: int, out_channels: int) -> nn.Sequential:
 
 class Encoder(nn.Module):
     """Four stages with max-pooling between them; the last ends in a bare convolution (no BN, no ReLU)."""
+
+    stride = STRIDE
 
     def __init__(self, in_channels: int = 3, width: int = 64, out_channels: int = 512) -> None:
         super().__init__()

@@ -30,8 +30,11 @@ def loss_names() -> set[str]:
     return {name for model in MODELS.values() for name in model.loss_weights}
 
 
-def build_model(config: ModelConfig) -> Network:
+def build_model(config: ModelConfig, size: tuple[int, int] | None = None) -> Network:
     """The model that ``config`` describes, with freshly drawn weights (seed torch first).
+
+    Args:
+        size: (height, width) of its images, for models whose positions have statistics or items of their own.
 
     Raises:
         UserError: unknown name, or a variant that the model does not have.
@@ -42,7 +45,8 @@ def build_model(config: ModelConfig) -> Network:
     known = inspect.signature(model).parameters
     if config.variant != "recon" and "variant" not in known:
         raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; expected 'recon'")
-    return model(**{key: value for key, value in asdict(config).items() if key in known})
+    options = asdict(config) | {"size": size}
+    return model(**{key: value for key, value in options.items() if key in known})
 
 
 def choose_device(name: str) -> torch.device:

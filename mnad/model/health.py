@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def memory_health(counts: Tensor, items: Tensor) -> dict[str, float | int]:
@@ -9,7 +10,7 @@ def memory_health(counts: Tensor, items: Tensor) -> dict[str, float | int]:
 
     Args:
         counts: M, how many queries have each item as their nearest.
-        items: M x C, unit norm.
+        items: M x C, of any norm.
 
     Returns:
         ``usage_entropy`` in nats, -sum u log u with u = counts / sum (at most log M); ``perplexity``, its
@@ -18,6 +19,7 @@ def memory_health(counts: Tensor, items: Tensor) -> dict[str, float | int]:
     """
     usage = counts.double() / counts.sum().clamp_min(1)
     entropy = float(torch.special.entr(usage).sum())
+    items = F.normalize(items, dim=1)
     similarity = (items @ items.T)[~torch.eye(len(items), dtype=torch.bool, device=items.device)]
     single = len(items) < 2
     return {

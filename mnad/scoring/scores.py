@@ -8,6 +8,7 @@ them or takes the largest.
   where the memory expects metal (empty well), does it glitter (overflow)?
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +16,28 @@ from torch import Tensor, nn
 
 from mnad.config import ScoreConfig, TermConfig
 from mnad.model.ellipse import Ellipse
-from mnad.model.network import Output
+from mnad.model.network import Network, Output
 from mnad.run import UserError
-from mnad.scoring.terms import FeatureDistance, PeakError, Psnr, Term
-from mnad.scoring.wells import EllipseError, Glitter, RelativeGlitter, RelativeWallHue, WallHue
+from mnad.scoring.terms import FeatureDistance, PeakError, PooledDistance, Psnr, Term, WhitenedError
+from mnad.scoring.wells import (
+    EllipseDistance,
+    EllipseError,
+    EllipseWhitenedError,
+    Glitter,
+    RelativeGlitter,
+    RelativeWallHue,
+    WallHue,
+)
 
 TERMS: dict[str, type[Term]] = {
     "psnr": Psnr,
     "feature_distance": FeatureDistance,
     "peak_error": PeakError,
+    "pooled_distance": PooledDistance,
+    "whitened_error": WhitenedError,
     "ellipse_error": EllipseError,
+    "ellipse_distance": EllipseDistance,
+    "ellipse_whitened_error": EllipseWhitenedError,
     "wall_hue": WallHue,
     "glitter": Glitter,
     "relative_wall_hue": RelativeWallHue,
@@ -59,15 +72,21 @@ def build_term(config: TermConfig) -> Term:
 class Score(nn.Module):
     """A fitted score. Its statistics are buffers, so they travel in the checkpoint.
 
+    Of several members each has columns and statistics of its own, and the score is the mean of theirs.
+
     Args:
         config: what to build.
         has_memory: False drops the terms that need a memory (a plain autoencoder's MNAD score is its PSNR).
+        members: models whose outputs it rates.
+        size: (height, width) of the images, for terms with statistics.
     """
 
-    low: Tensor  # T, the value that becomes 0
-    high: Tensor  # T, the value that becomes 1
+    low: Tensor  # S * T, the value that becomes 0; the T terms of the first of S members, then of the next
+    high: Tensor  # S * T, the value that becomes 1
 
-    def __init__(self, config: ScoreConfig, has_memory: bool = True) -> None:
+    def __init__(
+        self, config: ScoreConfig, has_memory: bool = True, members: int = 1, size: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         kept = [(t, build_term(t)) for t in config.terms]
         kept = [(t, term) for t, term in kept if has_memory or not term.needs_memory]
@@ -77,19 +96,31 @@ class Score(nn.Module):
         self.weights = [t.weight for t, _ in kept]
         self.quantiles = [t.high for t, _ in kept]
         self.normalise, self.combine, self.smooth = config.normalise, config.combine, config.smooth
-        self.register_buffer("low", torch.zeros(len(kept), dtype=torch.float64))
-        self.register_buffer("high", torch.ones(len(kept), dtype=torch.float64))
+        self.mirror, self.members = config.mirror, members
+        self.register_buffer("low", torch.zeros(members * len(kept), dtype=torch.float64))
+        self.register_buffer("high", torch.ones(members * len(kept), dtype=torch.float64))
+        self.statistics: Any = nn.ModuleList(nn.ModuleDict() for _ in range(members))
+        for row in self.statistics:
+            found = ((str(i), term.statistics(size)) for i, term in enumerate(self.terms))
+            row.update({i: statistics for i, statistics in found if statistics is not None})  # type: ignore[operator]
 
     def label(self, name: str) -> str:
         """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
         return f"{name} ({', '.join(self.names)})" if self.dropped else name
 
-    def raw(self, target: Tensor, out: Output) -> Tensor:
-        """Every term of every image, B x T float64, before normalisation."""
-        return torch.stack([term(target, out).double() for term in self.terms], dim=1)
+    def value(self, index: int, target: Tensor, out: Output, member: int = 0) -> Tensor:
+        """The term ``index`` of every image, B values, of the output of the model ``member``."""
+        statistics = self.statistics[member]
+        extra = (statistics[str(index)],) if str(index) in statistics else ()
+        return self.terms[index](target, out, *extra)
+
+    def raw(self, target: Tensor, out: Output, member: int = 0) -> Tensor:
+        """Every term of every image, B x T float64, before normalisation, of the output of the model ``member``."""
+        values = [self.value(index, target, out, member) for index in range(len(self.terms))]
+        return torch.stack([value.double() for value in values], dim=1)
 
     def fit(self, raw: Tensor) -> "Score":
-        """Take the statistics from the raw terms of the validation normals, N x T."""
+        """Take the scale from the raw terms of the validation normals, N x S * T."""
         if self.normalise == "minmax":
             low, high = raw.amin(dim=0), raw.amax(dim=0)
         else:
@@ -101,8 +132,49 @@ class Score(nn.Module):
         return self
 
     def forward(self, raw: Tensor) -> Tensor:
-        """N x T raw terms -> N scores."""
-        scaled = (raw - self.low) / (self.high - self.low)
-        if self.combine == "max":
-            return scaled.amax(dim=1)
-        return scaled @ scaled.new_tensor(self.weights)
+        """N x S * T raw terms -> N scores."""
+        scaled = ((raw - self.low) / (self.high - self.low)).view(-1, len(self.terms))
+        each = scaled.amax(dim=1) if self.combine == "max" else scaled @ scaled.new_tensor(self.weights)
+        return each.view(-1, self.members).mean(dim=1)
+
+
+def needs_statistics(scores: Iterable[Score]) -> bool:
+    """Whether a term of ``scores`` learns from training normals."""
+    return any(len(row) for score in scores for row in score.statistics)
+
+
+@torch.inference_mode()
+def fit_statistics(
+    scores: Sequence[Score], models: Sequence[Network], training: Iterable[tuple[Tensor, Tensor]]
+) -> None:
+    """Let the terms of ``scores`` learn what they need of the ``training`` normals, batches of input and target."""
+    for x, target in training:
+        for member, model in enumerate(models):
+            output = model(x).output
+            for score in scores:
+                for statistics in score.statistics[member].values():
+                    statistics.add(target, output)
+    for score in scores:
+        for row in score.statistics:
+            for statistics in row.values():
+                statistics.close()
+
+
+def measure(
+    models: Sequence[Network], scores: Mapping[str, Score], x: Tensor, target: Tensor
+) -> tuple[Output, dict[str, Tensor]]:
+    """Output of the first model for ``x``, and the raw terms of every score, B x S * T float64.
+
+    A score with ``mirror`` has the mean of each term over the image and its left-right mirror image.
+    """
+    mirrored = any(score.mirror for score in scores.values())
+    first = None
+    parts: dict[str, list[Tensor]] = {key: [] for key in scores}
+    for member, model in enumerate(models):
+        out = model(x)
+        first = out if first is None else first
+        other = model(x.flip(-1)) if mirrored else None
+        for key, score in scores.items():
+            raw = score.raw(target, out, member)
+            parts[key].append((raw + score.raw(target.flip(-1), other, member)) / 2 if score.mirror else raw)
+    return first, {key: torch.cat(values, dim=1) for key, values in parts.items()}

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnad.model.network import Output
+from mnad.scoring.whitening import Whitening
 
 TINY = 1e-12  # keeps the logarithms finite
 LOG_FLOOR = 1e-6  # of the squared residuals whose logarithms are differences: far below one grey level
@@ -76,6 +77,11 @@ class Term:
     made_for: ClassVar[str | None] = None
     ranges: ClassVar[dict[str, Range]] = {}
 
+    def statistics(self, size: tuple[int, int]) -> Whitening | None:
+        """What the term has to learn of training normals of ``size`` (height, width), to be handed to each call; a
+        score keeps it, see :func:`mnad.scoring.scores.fit_statistics`. None for most terms."""
+        return None
+
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
         raise NotImplementedError
@@ -117,3 +123,47 @@ class PeakError(Term):
         error = (out.output - target).abs().mean(dim=1, keepdim=True) / 2
         side = min(int(self.window), *error.shape[2:])  # a configuration file gives 9.0
         return F.avg_pool2d(error, side, stride=1).flatten(1).amax(dim=1)
+
+
+@dataclass(frozen=True)
+class PooledDistance(Term):
+    """Logarithm of the ``quantile`` over the positions of the feature distance; ours.
+
+    A high quantile answers to a small part of the picture; a low one only to what covers most of it.
+    """
+
+    quantile: float = 0.5
+    needs_memory: ClassVar[bool] = True
+    ranges: ClassVar[dict[str, Range]] = {"quantile": SHARE}
+
+    def inside(self, values: Tensor) -> Tensor:
+        """B x H x W -> B x P, the values that count: here all."""
+        return values.flatten(1)
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        """B x 3 x H x W in [-1, 1] and the model's output -> B."""
+        return torch.log(torch.quantile(self.inside(out.distance), self.quantile, dim=1) + TINY)
+
+
+@dataclass(frozen=True)
+class WhitenedError(Term):
+    """Logarithm of the ``quantile`` over the pixels of the whitened squared error, mean over channels; ours.
+
+    In units of what is usual at each pixel, see :mod:`mnad.scoring.whitening`.
+    """
+
+    quantile: float = 0.5
+    ranges: ClassVar[dict[str, Range]] = {"quantile": SHARE}
+
+    def inside(self, values: Tensor) -> Tensor:
+        """B x H x W -> B x P, the pixels that count: here all."""
+        return values.flatten(1)
+
+    def statistics(self, size: tuple[int, int]) -> Whitening:
+        """Mean and covariance of the residual at each pixel."""
+        return Whitening(size)
+
+    def __call__(self, target: Tensor, out: Output, statistics: Whitening | None = None) -> Tensor:
+        """B x 3 x H x W in [-1, 1], the model's output and the fitted ``statistics`` -> B."""
+        error = statistics(target, out.output).square().mean(dim=1)
+        return torch.log(torch.quantile(self.inside(error), self.quantile, dim=1) + TINY)

@@ -13,7 +13,18 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from mnad.model.ellipse import SURROUNDINGS, Ellipse, median
 from mnad.model.network import Output
 from mnad.run import UserError
-from mnad.scoring.terms import LOG_FLOOR, POSITIVE, SHARE, TINY, Range, Term, blur, is_number
+from mnad.scoring.terms import (
+    LOG_FLOOR,
+    POSITIVE,
+    SHARE,
+    TINY,
+    PooledDistance,
+    Range,
+    Term,
+    WhitenedError,
+    blur,
+    is_number,
+)
 
 
 def are_numbers(value: object, count: int) -> bool:
@@ -54,6 +65,32 @@ class EllipseError(WellsTerm):
         if self.quantile is None:
             return torch.log(self.ellipse.inside(error).mean(dim=1) + TINY)
         return torch.log(self.ellipse.quantile(error, self.quantile) + TINY)
+
+
+@dataclass(frozen=True)
+class EllipseDistance(WellsTerm, PooledDistance):
+    """Logarithm of a quantile of the feature distance over the positions whose centres are inside the well."""
+
+    quantile: float = 0.3
+    ellipse: Ellipse = field(default_factory=Ellipse)
+    ranges: ClassVar[dict[str, Range]] = {"quantile": SHARE, "ellipse": ELLIPSE}
+
+    def inside(self, values: Tensor) -> Tensor:
+        """B x H' x W' -> B x P."""
+        return self.ellipse.inside(values)
+
+
+@dataclass(frozen=True)
+class EllipseWhitenedError(WellsTerm, WhitenedError):
+    """Logarithm of a quantile of the whitened squared error over the pixels inside the well."""
+
+    quantile: float = 0.3
+    ellipse: Ellipse = field(default_factory=Ellipse)
+    ranges: ClassVar[dict[str, Range]] = {"quantile": SHARE, "ellipse": ELLIPSE}
+
+    def inside(self, values: Tensor) -> Tensor:
+        """B x H x W -> B x P."""
+        return self.ellipse.inside(values)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -26,7 +26,8 @@ from mnad.model.health import memory_health
 from mnad.model.network import Network, Output
 from mnad.run import UserError
 from mnad.run.files import write_text
-from mnad.training.remedies import reseed_dead, start_from_queries
+from mnad.training.finish import check_stages, decoder_settings, exact_items, exact_statistics, queries_of
+from mnad.training.remedies import reseed_dead, start_at_random_queries, start_from_queries
 from mnad.training.state import STATE, load_state, save_state
 
 
@@ -106,8 +107,12 @@ def train_one_epoch(
     epoch: int,
     seed: int,
     bar: tqdm,
+    part: nn.Module | None = None,
 ) -> tuple[dict[str, float], Tensor, Output]:
     """One pass over ``source``; ``config.batch_size`` images a step, the rest is dropped (official).
+
+    Args:
+        part: of the model, all that is in train mode; None is the whole model.
 
     Returns:
         mean of each loss term; how many queries had each item as their nearest (M, empty without a memory); the last
@@ -116,7 +121,9 @@ def train_one_epoch(
     Raises:
         NonFiniteLoss: before the weights are touched.
     """
-    model.train()
+    model.train(part is None)
+    if part is not None:
+        part.train()
     device = next(model.parameters()).device
     rng = np.random.default_rng([seed, epoch])  # its own, so a resumed run sees the order of one that never stopped
     steps = len(source) // config.batch_size
@@ -127,6 +134,8 @@ def train_one_epoch(
         progress = (epoch * steps + step) / (config.epochs * steps)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        if config.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         if config.mirror:
             x, target = mirror(x, target, rng)
 
@@ -141,9 +150,10 @@ def train_one_epoch(
 
         optimizer.zero_grad()
         loss.backward()
-        if model.memory is not None:  # official and paper: the update comes before the optimiser step
-            model.memory.update(out.updated_items)
-            counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
+        if out.updated_items is not None:  # official and paper: the update comes before the optimiser step
+            model.memory.update(out.updated_items, out.updated_support)
+        if model.memory is not None:
+            counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
         optimizer.step()
 
         for name, value in values.items():
@@ -173,7 +183,8 @@ def train(
     """
     device = choose_device(config.device)
     weights = loss_weights(model, config)
-    model.to(device)
+    check_stages(model, config)
+    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     log_path, state_path = folder / "log.jsonl", folder / STATE
     done = load_state(state_path, model, optimizer) if resume and state_path.is_file() else 0
@@ -182,8 +193,9 @@ def train(
     batch_size = min(config.batch_size, len(source))
     config = replace(config, batch_size=batch_size)
     steps = len(source) // batch_size
-    if model.memory is not None and config.memory_start == "kmeans" and not done:
-        start_from_queries(model, source, batch_size, seed)
+    if model.memory is not None and config.memory_start != "random" and not done:
+        start = start_from_queries if config.memory_start == "kmeans" else start_at_random_queries
+        start(model, source, batch_size, seed)
     with tqdm(total=config.epochs * steps, initial=done * steps, desc=f"train {folder.name}", mininterval=1.0) as bar:
         for epoch in range(done, config.epochs):
             started = time.perf_counter()
@@ -209,4 +221,40 @@ def train(
                 log.write(json.dumps(record) + "\n")
             save_state(state_path, model, optimizer, epoch + 1)
             bar.set_postfix(pixel=f"{losses['pixel']:.5f}", validation=f"{record['validation_pixel']:.5f}")
+    finish(model, source, validation, config, seed, log_path)
     model.eval()
+
+
+def finish(
+    model: Network, source: Source, validation: Source, config: OptimConfig, seed: int, log_path: Path | None = None
+) -> None:
+    """The stages of ``config.finish`` in the order of :mod:`mnad.training.finish`; ``decoder`` adds a line to the log.
+
+    Raises:
+        UserError: a loss that is not finite.
+    """
+    if "statistics" in config.finish:
+        exact_statistics(model, source)  # type: ignore[arg-type]
+    if "items" in config.finish:
+        exact_items(model.memory, queries_of(model, source))  # type: ignore[arg-type]
+    if "decoder" not in config.finish:
+        return
+    own, started = decoder_settings(config), time.perf_counter()
+    others = [p for name, p in model.named_parameters() if not name.startswith("decoder.")]
+    optimizer = torch.optim.Adam(model.decoder.parameters(), lr=own.learning_rate)  # type: ignore[union-attr]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        with tqdm(total=len(source) // config.batch_size, desc="decoder alone", mininterval=1.0) as bar:
+            losses, _, _ = train_one_epoch(model, source, optimizer, {}, own, 0, seed, bar, model.decoder)  # type: ignore[arg-type]
+    except NonFiniteLoss as error:
+        raise UserError(f"loss of the decoder is not finite, {error}; expected a lower learning rate") from error
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+    if log_path is not None:
+        device = next(model.parameters()).device
+        record = {"epoch": config.epochs + 1, "stage": "decoder", "pixel": losses["pixel"]}
+        record["validation_pixel"] = validation_pixel_loss(model, validation, device)
+        with log_path.open("a") as log:
+            log.write(json.dumps(record | {"seconds": time.perf_counter() - started}) + "\n")

@@ -26,7 +26,7 @@ def kmeans_items(queries: Tensor, count: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def start_from_queries(model: Network, source: Source, batch_size: int, seed: int) -> None:
-    """k-means start: set the items of ``model.memory`` to cluster centres of its first training queries.
+    """Set the items of ``model.memory`` to cluster centres of its first training queries (start ``kmeans``).
 
     Runs batches of ``source`` through the model in train mode, as training will,
     so the running statistics of batch normalisation see them too.
@@ -45,6 +45,23 @@ def start_from_queries(model: Network, source: Source, batch_size: int, seed: in
     queries = torch.cat(parts)
     if len(queries) >= len(memory.items):
         memory.update(kmeans_items(queries, len(memory.items), seed))
+
+
+@torch.no_grad()
+def start_at_random_queries(model: Network, source: Source, batch_size: int, seed: int) -> None:
+    """Set the items of each group to random queries of that group in one batch (start ``queries``).
+
+    The batch runs through the model in train mode, as training will. Without enough queries some are taken twice.
+    """
+    model.train()
+    memory, rng = model.memory, np.random.default_rng(seed)
+    order = rng.permutation(len(source))[:batch_size]
+    x, _ = next(batches(source, batch_size, order, memory.items.device))
+    queries = memory.grouped(model(x).queries.flatten(0, 2)).reshape(memory.groups, -1, memory.items.shape[1])
+    count, few = len(memory.items) // memory.groups, queries.shape[1]
+    drawn = np.stack([rng.choice(few, count, replace=few < count) for _ in range(memory.groups)])
+    chosen = torch.from_numpy(drawn).to(queries.device)[..., None].expand(-1, -1, queries.shape[2])
+    memory.update(queries.gather(1, chosen).flatten(0, 1))
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""What a memory is worth: retrained controls, interventions, usage in bits, dirty training data."""
