@@ -2,13 +2,16 @@
 
 import copy
 import itertools
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mnad.data.clips import clip_input
 from mnad.data.images import normalised
 from mnad.detector import Detector
+from mnad.scoring.scores import measure
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
@@ -41,7 +44,7 @@ class DetectorGraph(nn.Module):
     def __init__(self, detector: Detector) -> None:
         detector.check_calibrated()
         super().__init__()
-        self.model = fold_batch_norms(detector.model).cpu()
+        self.models = nn.ModuleList(fold_batch_norms(model).cpu() for model in detector.models)
         self.correction = None if detector.correction is None else copy.deepcopy(detector.correction).cpu()
         self.score = copy.deepcopy(detector.scores[detector.primary]).cpu()
         self.threshold = detector.thresholds[detector.primary].value
@@ -59,8 +62,10 @@ class DetectorGraph(nn.Module):
         x, target = clip_input(normalised(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
         if self.correction is not None:
             x = target = self.correction(target)
-        out = self.model(x)
-        terms = self.score.raw(target, out)
-        score = self.score(terms)
-        error = ((out.output - target) / 2).square().mean(dim=1)
-        return score, score >= self.threshold, terms, error
+        models: Any = self.models
+        _, found = measure(models, {"score": self.score}, x, target)
+        raw = found["score"]
+        score = self.score(raw)
+        errors = [((model(x).output - target) / 2).square().mean(dim=1) for model in models]
+        terms = raw.unflatten(1, (len(models), -1)).mean(dim=1)  # over the members
+        return score, score >= self.threshold, terms, torch.stack(errors).mean(dim=0)

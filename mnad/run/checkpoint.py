@@ -22,14 +22,15 @@ def find_checkpoint(path: Path | str) -> Path:
     Raises:
         UserError: none of these.
     """
-    found = Path(path)
-    if found.is_dir():
-        found = found / "model.safetensors"
+    found, shipped = Path(path), SHIPPED / f"{path}.safetensors"
+    if (found / "model.safetensors").is_file():
+        return found / "model.safetensors"
     if found.is_file():
         return found
-    shipped = SHIPPED / f"{path}.safetensors"
-    if found.suffix == "" and found.parent == Path() and shipped.is_file():
+    if found.suffix == "" and found.parent == Path() and shipped.is_file():  # a folder of data may have that name
         return shipped
+    if found.is_dir():
+        found = found / "model.safetensors"
     names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
     raise UserError(f"{found}: missing; expected a checkpoint (.safetensors), a run folder or one of {names}")
 

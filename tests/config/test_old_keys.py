@@ -48,5 +48,5 @@ def test_command_line_and_yaml_give_the_same(tmp_path: Path) -> None:
 
 def test_a_shipped_checkpoint_still_has_the_old_word() -> None:
     """Else tests/test_shipped.py would not show that it is read."""
-    _, texts = read_checkpoint(ROOT / "checkpoints" / "wells.safetensors")
+    _, texts = read_checkpoint(ROOT / "checkpoints" / "wells_absolute.safetensors")
     assert texts["thresholds"]["wells"]["rule"] == "spill_quantile"
