@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from baselines.config import CompareConfig
-from baselines.method import LeftOut
 from baselines.peak_memory import peak_above_mb, reset_peak
 from baselines.registry import all_methods, build_method
 from mnad.config import DetectorConfig
@@ -21,7 +20,7 @@ from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
 from mnad.model.build import choose_device
-from mnad.run import UserError
+from mnad.run import NotInstalled, UserError
 from mnad.run.files import atomic_path, check_run_folder, open_run_folder, write_json, write_text
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
@@ -145,7 +144,7 @@ def run_comparison(config: CompareConfig) -> Path:
             run_one(name, config, seed, folder, data.sources(seed), data)
         except Exception as error:  # one failing method does not lose the others
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            left_out = isinstance(error, LeftOut)
+            left_out = isinstance(error, NotInstalled)
             folder.mkdir(parents=True, exist_ok=True)
             trace = traceback.format_exc()
             write_json(folder / FAILED, {"method": name, "seed": seed, "left_out": left_out, "reason": reason})

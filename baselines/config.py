@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnad.config import DataConfig, DetectorConfig, ModelConfig, OptimConfig, TrainConfig
+from mnad.config import DataConfig, DetectorConfig, FeatureConfig, ModelConfig, OptimConfig, TrainConfig
 from mnad.run import UserError
 
 
@@ -24,16 +24,21 @@ class MemAEConfig(ModelConfig):
             raise UserError(f"model.memae_items: expected at least 1, got {self.memae_items}")
 
 
-def small_model() -> MemAEConfig:
+@dataclass
+class AnyModelConfig(MemAEConfig, FeatureConfig):
+    """The network, with the options of every model; each ignores those that it does not have."""
+
+
+def small_model() -> AnyModelConfig:
     """The network of the wells."""
-    return MemAEConfig(width=8, item_dim=64)
+    return AnyModelConfig(width=8, item_dim=64)
 
 
 @dataclass(kw_only=True)
 class TrainWithBaselines(TrainConfig):
     """Train, choose the threshold, judge on the test folder."""
 
-    model: MemAEConfig = field(default_factory=small_model)
+    model: AnyModelConfig = field(default_factory=small_model)
     compare: list[str] = field(default_factory=lambda: ["conv_ae"])
 
 
@@ -55,7 +60,7 @@ class CompareConfig(DetectorConfig, DataConfig):
     seeds: int = 3
     methods: list[str] | None = None
     resamples: int = 2000
-    model: MemAEConfig = field(default_factory=small_model)
+    model: AnyModelConfig = field(default_factory=small_model)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:

@@ -16,10 +16,6 @@ from mnad.run import UserError
 from mnad.scoring.threshold import Threshold, choose_thresholds
 
 
-class LeftOut(UserError):
-    """A method that cannot run here for want of an optional package."""
-
-
 class Method(ABC):
     """A detector of anomalies that learns from normal images.
 

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.features import PatchFeatures, full_size, training_part
+from baselines.features import PatchFeatures, training_part
 from baselines.method import Method
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
+from mnad.model.feature_mnad import full_size
 
 STRIDES = (4, 8, 16)  # the paper's three maps of a ResNet
 CHANNELS = 100  # the paper's random choice of channels for a ResNet-18
@@ -70,7 +71,7 @@ class PaDiM(Method):
         batch = self.features(images)
         grid = batch.shape[2:]
         batch = batch[:, self.channels].flatten(2).permute(2, 0, 1).double()
-        return full_size(self.distances(batch).view(len(images), *grid), images.shape[1:3])
+        return full_size(self.distances(batch).view(len(images), *grid), images.shape[1:3]).cpu().numpy()
 
     @property
     def parameters(self) -> int:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from baselines.features import PatchFeatures, full_size, training_part
+from baselines.features import PatchFeatures, training_part
 from baselines.method import Method
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
+from mnad.model.feature_mnad import full_size
 
 STRIDES = (8, 16)  # the paper's layers 2 and 3
 CANDIDATES = 30_000  # patches drawn from the training images before the thinning; bounds memory and time
@@ -85,7 +86,8 @@ class PatchCore(Method):
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
         """Distances of the patches to the bank, enlarged to N x H x W float32."""
         batch = self.features(images)
-        return full_size(self.distances(batch)[0].view(len(images), *batch.shape[2:]), images.shape[1:3])
+        distances = self.distances(batch)[0].view(len(images), *batch.shape[2:])
+        return full_size(distances, images.shape[1:3]).cpu().numpy()
 
     @property
     def parameters(self) -> int:

@@ -5,6 +5,7 @@ the score contributes: ``psnr`` is the plain one, the others are those of the co
 """
 
 from abc import abstractmethod
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -22,19 +23,16 @@ from mnad.training.loop import train
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
 
 
-def offered_scores(scores: dict[str, ScoreConfig], has_memory: bool) -> dict[str, ScoreConfig]:
-    """The plain score and those of ``scores`` all of whose terms the model has.
+def offered_scores(scores: dict[str, ScoreConfig], gives: Collection[str]) -> dict[str, ScoreConfig]:
+    """The plain score and those of ``scores`` all of whose terms a model that ``gives`` this has.
 
     Raises:
         UserError: see :func:`mnad.scoring.scores.build_term`.
     """
-    plain = ScoreConfig([TermConfig(PLAIN)])
-    fitting = {
-        name: score
-        for name, score in scores.items()
-        if has_memory or not any(build_term(term).needs_memory for term in score.terms)
+    offered = {PLAIN: ScoreConfig([TermConfig(PLAIN)]), **scores}
+    return {
+        name: score for name, score in offered.items() if all(build_term(term).needs in gives for term in score.terms)
     }
-    return {PLAIN: plain, **fitting}
 
 
 class Reconstruction(Method):
@@ -50,7 +48,7 @@ class Reconstruction(Method):
         """Build the network; take the statistics of the scores from the validation normals."""
         normal, validation = self.with_validation(normal, validation)
         model = self.build(normal, validation)
-        scores = offered_scores(self.config.scores, model.memory is not None)
+        scores = offered_scores(self.config.scores, model.gives)
         self.primary = self.config.primary if self.config.primary in scores else PLAIN
         self.config = self.config.detector(scores=scores, primary=self.primary)
         self.detector = Detector(self.config, model).to(self.optim.device)

@@ -33,7 +33,7 @@ def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: in
 
     Raises:
         UserError: unknown name.
-        LeftOut: a package that the method needs is not installed.
+        NotInstalled: a package that the method needs is not installed.
     """
     method = METHODS.get(name, Trained if name in MODELS else None)
     if method is None:

@@ -49,18 +49,17 @@ class Detector:
         self.model = (build_model(config.model) if model is None else model).eval()
         if model is not None and config.model.name in MODELS:
             self._check_model()
-        has_memory = self.model.memory is not None
-        scores = {name: Score(score, has_memory) for name, score in config.scores.items()}
+        scores = {name: Score(score, self.model.gives) for name, score in config.scores.items()}
         self.scores = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
-                f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
-                f"score of other terms"
+                f"primary: model {config.model.name} has no term of {config.primary!r}; expected a score of terms "
+                f"that need {' or '.join(sorted(self.model.gives))}"
             )
         blank = torch.zeros(1, 3, *config.images.size)
         for score in self.scores.values():  # options that only an image of this size can refuse
             for term in score.terms:
-                if not term.needs_memory:
+                if term.needs == "image":
                     term(blank, Output(blank, blank, ()))
         self.thresholds: dict[str, Threshold] = {}
         self.record: dict[str, object] = {}
@@ -69,7 +68,7 @@ class Detector:
         """Raise ``UserError`` unless ``config`` builds a model like the one that was given."""
         with torch.device("meta"):
             expected = build_model(self.config.model)
-        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, self.model))
+        shapes, found = expected.configured_shapes(), self.model.configured_shapes()
         different = [name for name in shapes | found if shapes.get(name) != found.get(name)]
         if type(self.model) is not type(expected) or different:
             first = f": {different[0]} is {found.get(different[0])}" if different else ""
@@ -86,7 +85,7 @@ class Detector:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.model.parameters()).device
+        return next(itertools.chain(self.model.parameters(), self.model.buffers())).device
 
     @property
     def parameters(self) -> int:
@@ -123,7 +122,7 @@ class Detector:
             out = self.model(x)
             for key, score in self.scores.items():
                 parts[key].append(score.raw(target, out).cpu().numpy())
-            if counts is not None:
+            if counts is not None and out.attention is not None:
                 counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
         empty = {key: [np.zeros((0, len(score.names)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
@@ -148,7 +147,11 @@ class Detector:
         Raises:
             UserError: see :func:`mnad.scoring.threshold.choose_threshold`.
         """
-        normal_raw = self.raw_terms(validation, "validation normals")
+        held_out = self.model.held_out
+        if held_out is None:
+            normal_raw = self.raw_terms(validation, "validation normals")
+        else:
+            normal_raw = {key: score.raw(None, held_out).cpu().numpy() for key, score in self.scores.items()}
         known_raw = self.raw_terms(known, "known anomalies") if known is not None and len(known) else {}
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
@@ -227,13 +230,13 @@ class Detector:
         return self.model(to_input(images).to(self.device))
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels, on [0, 1] images: N x H x W float32.
+        """How unusual every pixel is, N x H x W float32; see :meth:`mnad.model.network.Network.anomaly_map`.
 
         Raises:
             UserError: another size than the configured one, or another type than uint8.
         """
-        error = (self.outputs(images).output - to_input(images).to(self.device)) / 2
-        return error.square().mean(dim=1).cpu().numpy()
+        found = self.model.anomaly_map(to_input(images).to(self.device), self.outputs(images))
+        return found.cpu().numpy()
 
     def save(self, path: Path | str) -> None:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
@@ -247,11 +250,17 @@ class Detector:
         tensors |= {f"scores.{k}": v for k, v in self.scores.state_dict().items()}
         self.record = self.record or provenance()
         texts = {
-            "config": asdict(self.config.detector()),
+            "config": self._stored_config(),
             "thresholds": {k: asdict(t) for k, t in self.thresholds.items()},
             "record": self.record,
         }
         write_checkpoint(Path(path), tensors, texts)
+
+    def _stored_config(self) -> dict[str, object]:
+        """The configuration without the options of other models."""
+        stored = asdict(self.config.detector())
+        own = config_class(self.config.model.name).__dataclass_fields__
+        return stored | {"model": {key: value for key, value in stored["model"].items() if key in own}}
 
     @classmethod
     def load(cls, path: Path | str) -> "Detector":
@@ -286,7 +295,7 @@ def config_from_json(stored: dict) -> DetectorConfig:
 
     stored = modernise(stored)
     model = config_class(stored["model"]["name"])
-    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-24 it stood in every model
+    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-25 it stood in every model
         stored["model"].pop("memae_items", None)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DetectorConfig, skip={"model"})

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 class Output:
     """What a forward pass returns; H' = H/8, W' = W/8, K = B * H' * W' in the order (batch, row, column)."""
 
-    output: Tensor  # B x 3 x H x W in [-1, 1]
+    output: Tensor  # B x 3 x H x W in [-1, 1]; of a model that rebuilds features those, B x D x H' x W'
     queries: Tensor  # B x H' x W' x C, unit norm
     skips: tuple[Tensor, ...]  # the encoder's three maps, finest first
     read: Tensor | None = None  # B x H' x W' x C
     attention: Tensor | None = None  # K x M, softmax over the items
     distance: Tensor | None = None  # B x H' x W', mean squared difference to the nearest item
+    error: Tensor | None = None  # B x H' x W', error of the rebuilt features in units of normal ones
     compactness: Tensor | None = None  # scalar
     separateness: Tensor | None = None  # scalar, train mode only
     updated_items: Tensor | None = None  # M x C, train mode only; written by `Memory.update`
@@ -33,12 +34,17 @@ class Network(nn.Module):
     Attributes:
         variant: see :class:`mnad.config.ModelConfig`.
         in_channels: of the input, 3 for each frame that the variant sees.
-        memory: None for a model without one.
+        memory: None for a model without one, or with one that no gradient step touches.
+        gives: what its output holds besides queries: ``image`` (``output`` is one), ``distance``, ``features``
+            (``output`` are those, with their ``error``). Terms that need another thing are dropped from its scores.
+        held_out: output of normals that was taken before the last fit, which has seen them; calibration takes it in
+            place of the validation images. None for a model that has not seen those.
         loss_weights: the terms of its loss besides the pixel error, with the weight of their paper (None: it depends
             on the variant, see :meth:`mnad.config.OptimConfig.resolved`).
     """
 
     memory: "Memory | None"
+    held_out: "Output | None" = None
     loss_weights: ClassVar[dict[str, float | None]] = {}
 
     def __init__(self, variant: Variant = "recon") -> None:
@@ -48,6 +54,24 @@ class Network(nn.Module):
         self.variant: Variant = variant
         self.in_channels = 3 * PAST_FRAMES if variant == "pred" else 3
         self.memory = None
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """See :class:`Network`."""
+        return frozenset({"image"} if self.memory is None else {"image", "distance"})
+
+    def configured_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every weight and buffer that follows from the configuration alone."""
+        return {name: tuple(value.shape) for name, value in self.state_dict().items()}
+
+    def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
+        """Squared error of every pixel, mean over channels, on [0, 1] images: B x H x W.
+
+        Args:
+            target: B x 3 x H x W in [-1, 1].
+            out: what the model made of it.
+        """
+        return ((out.output - target) / 2).square().mean(dim=1)
 
     def check_input(self, x: Tensor) -> None:
         """Raise ``ValueError`` unless ``x`` is B x in_channels x H x W with H and W divisible by 8."""

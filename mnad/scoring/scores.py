@@ -8,19 +8,23 @@ them or takes the largest.
   where the memory expects metal (empty well), does it glitter (overflow)?
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
 from mnad.config import ScoreConfig, TermConfig
 from mnad.model.network import Output
 from mnad.run import UserError
-from mnad.scoring.terms import FeatureDistance, PeakError, Psnr, Term
+from mnad.scoring.terms import FeatureDistance, FeatureError, PeakDistance, PeakError, Psnr, Term
 from mnad.scoring.wells import Ellipse, EllipseError, Glitter, WallHue
 
 TERMS: dict[str, type[Term]] = {
     "psnr": Psnr,
     "feature_distance": FeatureDistance,
     "peak_error": PeakError,
+    "peak_distance": PeakDistance,
+    "feature_error": FeatureError,
     "ellipse_error": EllipseError,
     "wall_hue": WallHue,
     "glitter": Glitter,
@@ -55,16 +59,17 @@ class Score(nn.Module):
 
     Args:
         config: what to build.
-        has_memory: False drops the terms that need a memory (a plain autoencoder's MNAD score is its PSNR).
+        gives: what the model gives, see :class:`mnad.model.network.Network`; terms that need another thing are
+            dropped (a plain autoencoder's MNAD score is its PSNR).
     """
 
     low: Tensor  # T, the value that becomes 0
     high: Tensor  # T, the value that becomes 1
 
-    def __init__(self, config: ScoreConfig, has_memory: bool = True) -> None:
+    def __init__(self, config: ScoreConfig, gives: Collection[str] = ("image", "distance")) -> None:
         super().__init__()
         kept = [(t, build_term(t)) for t in config.terms]
-        kept = [(t, term) for t, term in kept if has_memory or not term.needs_memory]
+        kept = [(t, term) for t, term in kept if term.needs in gives]
         self.names = [t.name for t, _ in kept]
         self.dropped = len(kept) < len(config.terms)
         self.terms = [term for _, term in kept]
