@@ -12,7 +12,7 @@ import torch
 
 from baselines.config import CompareConfig
 from baselines.peak_memory import peak_above_mb, reset_peak
-from baselines.registry import all_methods, build_method
+from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.dataset import Photographs, open_dataset
 from mnad.data.source import Source
@@ -39,7 +39,7 @@ def check_config(config: CompareConfig) -> Photographs:
         UserError: an unknown device, score or method, a method twice, another variant, no data.
     """
     names = all_methods()
-    config.methods = names if config.methods is None else config.methods
+    config.methods = default_methods(config.model.name) if config.methods is None else config.methods
     unknown = [name for name in config.methods if name not in names]
     if unknown or not config.methods or len(set(config.methods)) < len(config.methods):
         wrong = unknown[0] if unknown else config.methods

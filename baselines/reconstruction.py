@@ -59,6 +59,16 @@ class Reconstruction(Method):
         """The fitted network."""
         return self.detector.model
 
+    def calibrate(
+        self, validation: Images, known: Images | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """See :class:`baselines.method.Method`; a network that has seen the validation images has others instead."""
+        if self.model.held_out is None:
+            return super().calibrate(validation, known)
+        found = self.detector.calibrate(validation, known)
+        self.thresholds = self.detector.thresholds
+        return found
+
     def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
         """The plain score and those of the configuration that the model has all terms of, N float64 each."""
         return self.detector.score_all(images, name, counts)

@@ -112,7 +112,8 @@ class TrainConfig(DetectorConfig, DataConfig):
         overwrite: empty an existing run folder first.
         resume: go on in an existing run folder.
         seed: of weights, order and validation split (the synthetic wells are always the same).
-        compare: further models, trained and judged by the same loop and scores, for the table.
+        compare: further models, trained and judged by the same loop and scores, for the table; none is ``conv_ae``
+            beside a model that rebuilds images, nothing beside ``mnad_features``.
         optim: the training loop.
     """
 
@@ -120,7 +121,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     overwrite: bool = False
     resume: bool = False
     seed: int = 0
-    compare: list[str] = field(default_factory=lambda: ["conv_ae"])
+    compare: list[str] | None = None
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     optim: OptimConfig = field(default_factory=OptimConfig)
 
@@ -128,5 +129,7 @@ class TrainConfig(DetectorConfig, DataConfig):
         """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
         super().__post_init__()
         self.optim = self.optim.resolved(self.model.variant)
+        if self.compare is None:
+            self.compare = [] if self.model.name == "mnad_features" else ["conv_ae"]
         if self.seed < 0:
             raise UserError(f"seed: expected 0 or more, got {self.seed}")

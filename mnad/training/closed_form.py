@@ -140,13 +140,12 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     for scope in scopes:
         normal = torch.zeros(2, len(x), x.shape[1])
         wrong = torch.zeros_like(normal)
-        for number, (seen, held) in enumerate(pairs):
+        for seen, held in pairs:
             fit_memory(model, x[:, seen], grid, scope, seed)
             normal[:, :, held] = unseen(model, x[:, held], grid)
             if drawn is not None:
                 shown = drawn if len(pairs) == 1 else drawn[:, held]
                 wrong[:, :, held] = unseen(model, shown, grid)
-            del number
         held = np.concatenate([part for _, part in pairs])
         scale = usual(normal[:, :, held], scope)
         if drawn is not None:
@@ -175,3 +174,16 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
         "defects_auroc": quality or None,
         "seconds": time.perf_counter() - started,
     }
+
+
+def fit_line(record: dict) -> str:
+    """What :func:`fit` did, in one line."""
+    height, width = record["positions"]
+    kind = f"at each of {height} x {width} positions" if record["scope"] == "position" else "for the whole image"
+    line = f"memory of {record['items']} items {kind}, from {record['images']} of {record['of']} normals"
+    if record["folds"] > 1:
+        line += f", cross-fitted in {record['folds']} parts"
+    if record["defects_auroc"]:
+        found = ", ".join(f"{scope} {value:.3f}" for scope, value in record["defects_auroc"].items())
+        line += f"; scope {record['scope']}, chosen by AUROC of drawn defects on unseen normals: {found}"
+    return line

@@ -22,10 +22,12 @@ from tqdm import tqdm
 from mnad.config import OptimConfig
 from mnad.data.source import Source, batches
 from mnad.model.build import choose_device, loss_names
+from mnad.model.feature_mnad import FeatureMNAD
 from mnad.model.health import memory_health
 from mnad.model.network import Network, Output
 from mnad.run import UserError
 from mnad.run.files import write_text
+from mnad.training.closed_form import fit, fit_line
 from mnad.training.remedies import reseed_dead, start_from_queries
 from mnad.training.state import STATE, load_state, save_state
 
@@ -162,7 +164,8 @@ def train(
     resume: bool = False,
     after_epoch: Callable[[Network, int], None] | None = None,
 ) -> None:
-    """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``.
+    """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``. A model that is fitted in
+    closed form (:mod:`mnad.training.closed_form`) has one line, and what was chosen is printed.
 
     Args:
         after_epoch: called with the model and the epoch's number, counted from 1, after each epoch.
@@ -174,6 +177,11 @@ def train(
     device = choose_device(config.device)
     weights = loss_weights(model, config)
     model.to(device)
+    if isinstance(model, FeatureMNAD):
+        record = fit(model, source, validation, seed)
+        print(fit_line(record))
+        write_text(folder / "log.jsonl", json.dumps({"epoch": 1, **record}) + "\n")
+        return
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     log_path, state_path = folder / "log.jsonl", folder / STATE
     done = load_state(state_path, model, optimizer) if resume and state_path.is_file() else 0
