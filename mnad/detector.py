@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mnad.config import DetectorConfig
 from mnad.data.clips import as_source, check_frames
-from mnad.data.images import read_photo, resize, to_input
+from mnad.data.images import content, fitted, read_photo, to_input
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
 from mnad.model.network import Network, Output
@@ -119,13 +119,18 @@ class Detector:
         self.model.eval()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
         for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
-            out = self.model(x)
+            out = self._forward(x, target)
             for key, score in self.scores.items():
                 parts[key].append(score.raw(target, out).cpu().numpy())
             if counts is not None and out.attention is not None:
                 counts += torch.bincount(out.attention.argmax(dim=1).cpu(), minlength=len(counts))
         empty = {key: [np.zeros((0, len(score.names)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
+
+    def _forward(self, x: Tensor, target: Tensor) -> Output:
+        """The model's output, which says nothing about the filled part of a letterboxed image."""
+        out = self.model(x)
+        return out.only(content(target), target) if self.config.images.fit == "letterbox" else out
 
     def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw terms (N x T) -> scores (N), by score name."""
@@ -204,7 +209,7 @@ class Detector:
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
-                pixels.append(resize(read_photo(image).pixels, self.config.images.size))
+                pixels.append(fitted(read_photo(image).pixels, self.config.images.size, self.config.images.fit))
                 rows.append(len(found))
                 found.append(Verdict(name))
             except UserError as error:
@@ -227,7 +232,8 @@ class Detector:
         """
         check_frames(images, self.config.images.size)
         self.model.eval()
-        return self.model(to_input(images).to(self.device))
+        x = to_input(images).to(self.device)
+        return self._forward(x, x)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
         """How unusual every pixel is, N x H x W float32; see :meth:`mnad.model.network.Network.anomaly_map`.

@@ -6,7 +6,7 @@ Nothing here imports torch, so that a command line answers at once.
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from mnad.config.data import DataConfig, ImageConfig, LayoutOptions
+from mnad.config.data import DataConfig, Fit, ImageConfig, LayoutOptions
 from mnad.config.network import (
     PAST_FRAMES,
     PUBLISHED,
@@ -42,6 +42,7 @@ __all__ = [
     "DataConfig",
     "DetectorConfig",
     "FeatureConfig",
+    "Fit",
     "ImageConfig",
     "LayoutOptions",
     "ModelConfig",

@@ -66,7 +66,7 @@ class Photographs:
         self.root, self.labels, self.layout_name = layout.root, layout.labels, layout.name
 
     def _open(self, paths: list[Path], name: str) -> Images:
-        return Images(paths, self.images.size, self.images.memory_gb, name)
+        return Images(paths, self.images.size, self.images.memory_gb, name, self.images.fit)
 
     @cached_property
     def normals(self) -> Images:
@@ -88,7 +88,7 @@ class Photographs:
     @cached_property
     def masks(self) -> np.ndarray | None:
         """N x H x W bool, which pixels of the test images are anomalous; None where the layout has no masks."""
-        return read_masks(self.layout, self.images.size) if self.layout.masks else None
+        return read_masks(self.layout, self.images.size, self.images.fit) if self.layout.masks else None
 
     @property
     def test_names(self) -> list[str]:
@@ -184,6 +184,8 @@ def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, trai
     """
     check_data_given(config.data, config.layout, config.layout_options, variant)
     if config.data is not None and is_video(config.data, config.layout, config.layout_options):
+        if images.fit != "resize":
+            raise UserError(f"images.fit: expected resize for videos, got {images.fit}")
         return Videos(read_videos(config.data, train=train), images, variant, config.data)
     if variant != "recon":
         raise UserError(f"model.variant: expected recon for photographs, got {variant}")

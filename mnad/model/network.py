@@ -1,9 +1,11 @@
 """What every model is to the rest of the library: a module from a batch to an :class:`Output`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mnad.config import PAST_FRAMES, STRIDE, Variant
 
@@ -26,6 +28,19 @@ class Output:
     separateness: Tensor | None = None  # scalar, train mode only
     updated_items: Tensor | None = None  # M x C, train mode only; written by `Memory.update`
     extra_losses: dict[str, Tensor] = field(default_factory=dict)  # a baseline's own terms, such as "kl"
+
+    def only(self, inside: Tensor, target: Tensor) -> "Output":
+        """The same with errors and distances only where ``inside`` (B x H x W bool): elsewhere an output that is an
+        image is the ``target``, B x 3 x H x W, and error and distance are 0."""
+        found = replace(self)
+        if self.output.shape == target.shape:
+            found.output = torch.where(inside[:, None], self.output, target)
+        for name in ("distance", "error"):
+            values = getattr(self, name)
+            if values is not None:
+                share = F.adaptive_avg_pool2d(inside[:, None].float(), values.shape[1:])[:, 0]
+                setattr(found, name, values * (share >= 0.5))
+        return found
 
 
 class Network(nn.Module):
