@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from baselines.method import Method
-from mnad.config import ScoreConfig, TermConfig
+from mnad.config import ScoreConfig, TermConfig, surface_score
 from mnad.data.images import Images
 from mnad.detector import Detector
 from mnad.model.build import build_model
@@ -21,6 +21,7 @@ from mnad.scoring.scores import build_term
 from mnad.training.loop import train
 
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
+SURFACE = "surface"  # that of a model that rebuilds features
 
 
 def offered_scores(scores: dict[str, ScoreConfig], gives: Collection[str]) -> dict[str, ScoreConfig]:
@@ -29,7 +30,8 @@ def offered_scores(scores: dict[str, ScoreConfig], gives: Collection[str]) -> di
     Raises:
         UserError: see :func:`mnad.scoring.scores.build_term`.
     """
-    offered = {PLAIN: ScoreConfig([TermConfig(PLAIN)]), **scores}
+    plain = {PLAIN: ScoreConfig([TermConfig(PLAIN)])} if "image" in gives else {SURFACE: surface_score()}
+    offered = plain | scores
     return {
         name: score for name, score in offered.items() if all(build_term(term).needs in gives for term in score.terms)
     }
@@ -49,7 +51,7 @@ class Reconstruction(Method):
         normal, validation = self.with_validation(normal, validation)
         model = self.build(normal, validation)
         scores = offered_scores(self.config.scores, model.gives)
-        self.primary = self.config.primary if self.config.primary in scores else PLAIN
+        self.primary = self.config.primary if self.config.primary in scores else next(iter(scores))
         self.config = self.config.detector(scores=scores, primary=self.primary)
         self.detector = Detector(self.config, model).to(self.optim.device)
         self.detector.calibrate(validation, None)
@@ -83,9 +85,10 @@ class Reconstruction(Method):
 
     @property
     def parameters(self) -> int:
-        """Weights, buffers and memory items of the network."""
+        """Weights, buffers and memory items of the network, frozen weights too."""
         state = self.detector.model.state_dict().values()
-        return sum(value.numel() for value in state if value.is_floating_point())
+        kept = sum(value.numel() for value in state if value.is_floating_point())
+        return kept + sum(p.numel() for p in self.detector.model.frozen_parameters())
 
 
 class Trained(Reconstruction):

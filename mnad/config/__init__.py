@@ -28,6 +28,7 @@ from mnad.config.scoring import (
     TermConfig,
     ThresholdConfig,
     mnad_score,
+    surface_score,
     wells_score,
 )
 from mnad.config.training import MEMORY_LOSSES, OptimConfig
@@ -60,6 +61,7 @@ __all__ = [
     "Variant",
     "mnad_score",
     "past_frames",
+    "surface_score",
     "wells_score",
 ]
 
@@ -71,9 +73,10 @@ class DetectorConfig:
     Args:
         model: the network.
         images: how images are read.
-        scores: scores by name; none is ``wells`` and the paper's ``mnad`` for reconstruction, ``mnad`` for prediction.
+        scores: scores by name; none is ``wells`` and the paper's ``mnad`` for reconstruction, ``mnad`` for prediction,
+            ``surface`` and ``mnad`` for ``mnad_features``.
         primary: the score that gives the verdict; the others are reported beside it; none is ``wells`` for
-            reconstruction, ``mnad`` for prediction.
+            reconstruction, ``mnad`` for prediction, ``surface`` for ``mnad_features``.
         threshold: how each score's threshold is chosen.
     """
 
@@ -85,12 +88,13 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there."""
-        photographs = self.model.variant == "recon"
+        own = {"wells": wells_score()} if self.model.variant == "recon" else {}
+        if self.model.name == "mnad_features":
+            own = {"surface": surface_score()}
         if self.scores is None:
-            wells = {"wells": wells_score()} if photographs else {}
-            self.scores = wells | {"mnad": mnad_score(self.model.variant)}
+            self.scores = own | {"mnad": mnad_score(self.model.variant)}
         if self.primary is None:
-            self.primary = "wells" if photographs else "mnad"
+            self.primary = next(iter(own), "mnad")
         if self.primary not in self.scores:
             raise UserError(f"primary: expected one of {', '.join(self.scores)}, got {self.primary!r}")
 

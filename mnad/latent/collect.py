@@ -124,7 +124,7 @@ def collect(
                 f"eighth of images.height and images.width"
             )
         raw.append(detector.scores[detector.primary].raw(target, out).cpu().numpy())
-        error = ((out.output - target) / 2).square().mean(dim=1)  # B x H x W
+        error = detector.model.anomaly_map(target, out)  # B x H x W
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
         here = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
@@ -141,7 +141,8 @@ def collect(
         error = error.cpu().numpy()
         ceiling = ceiling or max(float(np.quantile(error, 0.995)), 1e-6)
         start = part.stop
-        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(out.output), error, strict=True)]
+        shown = out.output if "image" in detector.model.gives else target  # features cannot be shown
+        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(shown), error, strict=True)]
     arrays = {key: np.concatenate(values) for key, values in kept.items() if values}
     check_spread(arrays["query"], name)
     columns = [c for c in ("file", "set", "label", "group", "kind", "video", "frame") if c in data.table]

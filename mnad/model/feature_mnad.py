@@ -7,7 +7,7 @@ gradient. The four steps are MNAD's: queries are local features, each read from 
 features (their Mahalanobis distance to the true ones, which is ``|z - read|^2``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -99,6 +99,10 @@ class FeatureMNAD(Network):
         if f"{prefix}scale" in state:
             self.scale = torch.ones_like(state[f"{prefix}scale"], device=self.scale.device)
         super()._load_from_state_dict(state, prefix, *others)
+
+    def frozen_parameters(self) -> Iterator[Tensor]:
+        """See :class:`mnad.model.network.Network`."""
+        return self._frozen[0].parameters()
 
     def configured_shapes(self) -> dict[str, tuple[int, ...]]:
         """See :class:`mnad.model.network.Network`; the rest follows the data."""

@@ -1,5 +1,6 @@
 """What every model is to the rest of the library: a module from a batch to an :class:`Output`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -74,6 +75,10 @@ class Network(nn.Module):
     def gives(self) -> frozenset[str]:
         """See :class:`Network`."""
         return frozenset({"image"} if self.memory is None else {"image", "distance"})
+
+    def frozen_parameters(self) -> Iterator[Tensor]:
+        """Weights that the model uses and its state does not hold."""
+        return iter(())
 
     def configured_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every weight and buffer that follows from the configuration alone."""
