@@ -11,8 +11,8 @@ from mnad.data.images import Images, to_input
 from mnad.data.source import index_batches
 from mnad.model.build import choose_device
 from mnad.model.efficientnet import load_pretrained
+from mnad.model.feature_mnad import SHORT_SIDE
 
-SHORT_SIDE = 64  # pixels; smaller images are enlarged by a whole number, or the maps would have few positions
 MAX_IMAGES = 3_000  # of the training set; a random choice of a larger one, since the network takes most of the time
 
 

@@ -180,7 +180,7 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         names = categories(config.data) if config.data is not None else []
         if not names:
             raise UserError(f"layout_options.category: 'all' of {config.data}; expected a folder of categories")
-        check_config(config)
+        check_config(replace(config, layout_options=replace(config.layout_options, category=names[0])))
         open_run_folder(config.out, overwrite=False, resume=True, mark="methods")  # each category empties its own
         if not config.overwrite:
             check_same_run(config.out, config, free=FREE)

@@ -24,6 +24,7 @@ from mnad.run.checkpoint import tensors_digest
 SMOOTHING = 4 / 224  # deviation of the blur of an anomaly map in shorter sides; PaDiM and PatchCore: 4 pixels of 224
 PIXELS = 16 * 224 * 224  # of the images that the network sees at once: what fits into a cache, and into 1 GB at 1024
 PROJECTION_SEED = 0
+SHORT_SIDE = 64  # pixels; smaller images are enlarged, or the maps would have few positions
 
 
 def full_size(values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -118,8 +119,12 @@ class FeatureMNAD(Network):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> features B x D x H' x W': each stride's map is averaged over 3 x 3 positions
-        (PatchCore's neighbourhood), brought to the query grid and joined over channels."""
+        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Images below ``SHORT_SIDE``
+        are enlarged by a whole number first."""
         self.check_input(x)
+        factor = -(-SHORT_SIDE // min(x.shape[2:]))
+        if factor > 1:
+            x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
         whole = []
         for part in x.split(max(1, PIXELS // (x.shape[2] * x.shape[3]))):
             maps = self._frozen[0].features(part.contiguous(memory_format=torch.channels_last), self.strides)

@@ -94,18 +94,22 @@ def test_grey_pictures_are_scored(detector) -> None:
 def test_few_positions_are_kept_of_a_large_image() -> None:
     model = FeatureMNAD(strides=[8, 16], positions=16)
     assert model.encode(torch.zeros(1, 3, 64, 64)).shape == (1, 11, 4, 4)
-    assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 64, 48)).shape == (1, 11, 8, 6)
+    assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 64, 72)).shape == (1, 11, 8, 9)
+
+
+def test_a_small_image_is_enlarged() -> None:
+    assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 16, 24)).shape == (1, 11, 8, 12)
 
 
 def test_wide_maps_are_projected_the_same_way_every_time() -> None:
     x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     found = [FeatureMNAD(strides=[8, 16], channels=5).encode(x) for _ in range(2)]
-    assert found[0].shape == (1, 10, 4, 4) and torch.equal(*found)
+    assert found[0].shape == (1, 10, 8, 8) and torch.equal(*found)
 
 
 def test_images_of_another_size_than_the_fit_are_refused(detector) -> None:
-    with pytest.raises(UserError, match="4 x 4 positions; expected those of the fit, 64"):
-        detector.model(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(UserError, match="10 x 10 positions; expected those of the fit, 64"):
+        detector.model(torch.zeros(1, 3, 80, 80))
 
 
 def test_a_stride_that_the_network_does_not_have() -> None:
