@@ -53,7 +53,7 @@ class FeatureMNAD(Network):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"distance", "features"})  # type: ignore[misc]
-    scale: Tensor  # 2 x P or 2 x 1: mean distance and mean error of normals that the memory has not seen
+    scale: Tensor  # 3 x P or 3 x 1: mean distance, error and detail of normals that the memory has not seen
     digest: Tensor  # 32 bytes, SHA-256 of the frozen network's weights
 
     def __init__(
@@ -67,18 +67,21 @@ class FeatureMNAD(Network):
         positions: int = 1600,
     ) -> None:
         super().__init__()
-        self.items, self.strides, self.scope, self.bank, self.positions = items, tuple(strides), scope, bank, positions
+        self.items, self.scope, self.bank, self.positions = items, scope, bank, positions
+        self.strides = tuple(sorted(set(strides)))  # finest first
         frozen = load_pretrained()
         self._frozen = [frozen]  # in a list, so that neither state nor parameters hold it
         if not strides or not set(strides) <= set(frozen.channels):
             raise UserError(f"model.strides: expected some of {list(frozen.channels)}, got {list(strides)}")
         generator, self.dim = torch.Generator().manual_seed(PROJECTION_SEED), 0
-        for stride in strides:  # drawn from one seed, so not stored
+        for stride in self.strides:  # drawn from one seed, so not stored
+            self.fine = self.dim  # channels of all strides but the coarsest
             width = frozen.channels[stride]
             self.dim += min(width, channels)
             drawn = torch.randn(width, channels, generator=generator, device="cpu") / width**0.5
             self.register_buffer(f"projection{stride}", drawn if width > channels else None, persistent=False)
-        self.register_buffer("scale", torch.ones(2, 1))
+        self.fine = self.fine or self.dim
+        self.register_buffer("scale", torch.ones(3, 1))
         named = bytes.fromhex(tensors_digest(frozen.state_dict()))
         self.register_buffer("digest", torch.tensor(list(named), dtype=torch.uint8))
         self.places = PlaceMemory(self.dim, ridge)
@@ -146,12 +149,13 @@ class FeatureMNAD(Network):
         return found.flatten(0, 1)[None] if self.places.places == 1 else found
 
     @torch.no_grad()
-    def recall(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def recall(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Whiten and read features, B x D x H' x W'.
 
         Returns:
-            queries and what was read, H'W' x B x D; squared distance to the nearest item and squared error of what
-            was read, H'W' x B, neither divided by ``scale`` yet.
+            queries and what was read, H'W' x B x D; and 3 x H'W' x B, not divided by ``scale`` yet: squared distance to
+            the nearest item, squared error of what was read, and its detail, that of the finer strides alone. (The
+            whitening is triangular, so the first channels are whitened among themselves.)
         """
         x = self.by_place(features)
         count, parts = len(x), []
@@ -160,19 +164,19 @@ class FeatureMNAD(Network):
             for rows in x[part].split(PLACES * 64, dim=1):  # a shared memory has one place with every row
                 z = self.places.whiten(rows.to(self.places.mean), part)
                 read, distance = self.places.read(z, part)
-                parts.append((z, read, distance, (z - read).square().sum(dim=2)))
+                error = (z - read).square()
+                parts.append((z, read, distance, error.sum(dim=2), error[:, :, : self.fine].sum(dim=2)))
         found = [torch.cat(values, dim=1 if count == 1 else 0) for values in zip(*parts, strict=True)]
-        return tuple(values.reshape(-1, len(features), *values.shape[2:]) for values in found)
+        z, read, *terms = (values.reshape(-1, len(features), *values.shape[2:]) for values in found)
+        return z, read, torch.stack(terms)
 
-    def standardised(self, values: Tensor, scale: Tensor, size: Sequence[int]) -> Tensor:
-        """Distances or errors H'W' x B -> maps B x H' x W' in units of what is usual at the place, smoothed."""
-        return smooth((values / scale[:, None]).T.reshape(values.shape[1], *size))
-
-    def maps(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features B x D x H' x W' -> standardised distance and error, B x H' x W' each."""
-        _, _, distance, error = self.recall(features)
-        size = features.shape[2:]
-        return self.standardised(distance, self.scale[0], size), self.standardised(error, self.scale[1], size)
+    def standardised(self, terms: Tensor, scale: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
+        """Terms 3 x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is usual at
+        the place."""
+        maps = [
+            smooth((values / usual[:, None]).T.reshape(-1, *size)) for values, usual in zip(terms, scale, strict=True)
+        ]
+        return dict(zip(("distance", "error", "detail"), maps, strict=True))
 
     def forward(self, x: Tensor) -> Output:
         """B x 3 x H x W in [-1, 1] -> :class:`Output`, whose ``output`` are the rebuilt features B x D x H' x W'.
@@ -184,7 +188,7 @@ class FeatureMNAD(Network):
         size, places = tuple(features.shape[2:]), self.places.places
         if places not in (1, size[0] * size[1]):
             raise UserError(f"images: {size[0]} x {size[1]} positions; expected those of the fit, {places}")
-        z, read, distance, error = self.recall(features)
+        z, read, terms = self.recall(features)
         rebuilt = self.places.decode(read.reshape(places, -1, self.dim)).reshape(read.shape)
         z, read, rebuilt = (v.permute(1, 0, 2).reshape(len(x), *size, self.dim) for v in (z, read, rebuilt))
         return Output(
@@ -192,10 +196,9 @@ class FeatureMNAD(Network):
             z,
             (),
             read,
-            distance=self.standardised(distance, self.scale[0], size),
-            error=self.standardised(error, self.scale[1], size),
+            **self.standardised(terms, self.scale, size),
         )
 
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
-        """Mean of both terms at each position, enlarged and blurred: B x H x W."""
-        return full_size((out.distance + out.error) / 2, target.shape[2:])
+        """Detail of each position, enlarged and blurred: B x H x W. The coarsest features see too far to point."""
+        return full_size(out.detail, target.shape[2:])

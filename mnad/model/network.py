@@ -25,6 +25,7 @@ class Output:
     attention: Tensor | None = None  # K x M, softmax over the items
     distance: Tensor | None = None  # B x H' x W', mean squared difference to the nearest item
     error: Tensor | None = None  # B x H' x W', error of the rebuilt features in units of normal ones
+    detail: Tensor | None = None  # B x H' x W', the same of the finer strides alone, for maps
     compactness: Tensor | None = None  # scalar
     separateness: Tensor | None = None  # scalar, train mode only
     updated_items: Tensor | None = None  # M x C, train mode only; written by `Memory.update`
@@ -36,7 +37,7 @@ class Output:
         found = replace(self)
         if self.output.shape == target.shape:
             found.output = torch.where(inside[:, None], self.output, target)
-        for name in ("distance", "error"):
+        for name in ("distance", "error", "detail"):
             values = getattr(self, name)
             if values is not None:
                 share = F.adaptive_avg_pool2d(inside[:, None].float(), values.shape[1:])[:, 0]

@@ -71,29 +71,30 @@ def fit_memory(model: FeatureMNAD, x: Tensor, grid: tuple[int, int], scope: str,
 
 
 def unseen(model: FeatureMNAD, x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Distance and error of features H'W' x N x D that the memory has not seen: 2 x H'W' x N, without any scale."""
+    """Terms of features H'W' x N x D that the memory has not seen: 3 x H'W' x N, without any scale."""
     found = []
     for part in x.split(64, dim=1):
         features = part.permute(1, 2, 0).reshape(part.shape[1], -1, *grid)
-        found.append(torch.stack(model.recall(features)[2:]).cpu())
+        found.append(model.recall(features)[2].cpu())
     return torch.cat(found, dim=2)
 
 
 def usual(values: Tensor, scope: str) -> Tensor:
-    """The scale: mean over unseen normals, 2 x H'W' x N -> 2 x H'W' (2 x 1 for a shared memory), each position's drawn
-    towards that of all as if ``PRIOR`` images more had shown the latter."""
+    """The scale: mean over unseen normals, 3 x H'W' x N -> 3 x H'W' (3 x 1 for a shared memory), each position's drawn
+    towards that of all as if ``PRIOR`` images more had shown the latter; of the detail, half way."""
     everywhere = values.mean(dim=(1, 2))[:, None]
     if scope == "shared":
         return everywhere
     count = values.shape[2]
-    return (values.sum(dim=2) + PRIOR * everywhere) / (count + PRIOR)
+    scale = (values.sum(dim=2) + PRIOR * everywhere) / (count + PRIOR)
+    scale[2] = (values[2].mean(dim=1) + everywhere[2]) / 2
+    return scale
 
 
 def standardised(model: FeatureMNAD, values: Tensor, scale: Tensor, grid: tuple[int, int]) -> Output:
-    """What the terms read, from 2 x H'W' x N distances and errors."""
-    distance, error = (model.standardised(v, s, grid) for v, s in zip(values, scale, strict=True))
-    blank = distance.new_zeros(len(distance), 0)
-    return Output(blank, blank, (), distance=distance, error=error)
+    """What the terms of a score read, from 3 x H'W' x N."""
+    blank = values.new_zeros(values.shape[2], 0)
+    return Output(blank, blank, (), **model.standardised(values, scale, grid))
 
 
 def folds(train: int, validation: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -138,7 +139,7 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     quality: dict[str, float] = {}
     best = None
     for scope in scopes:
-        normal = torch.zeros(2, len(x), x.shape[1])
+        normal = torch.zeros(3, len(x), x.shape[1])
         wrong = torch.zeros_like(normal)
         for seen, held in pairs:
             fit_memory(model, x[:, seen], grid, scope, seed)
