@@ -171,8 +171,8 @@ class FeatureMNAD(Network):
         return z, read, torch.stack(terms)
 
     def standardised(self, terms: Tensor, scale: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
-        """Terms 3 x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is usual at
-        the place."""
+        """Terms 3 x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is usual
+        at the place."""
         maps = [
             smooth((values / usual[:, None]).T.reshape(-1, *size)) for values, usual in zip(terms, scale, strict=True)
         ]

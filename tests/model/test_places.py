@@ -63,6 +63,12 @@ def test_decoding_a_query_gives_its_features(features, memory) -> None:
     torch.testing.assert_close(memory.decode(memory.whiten(features)), features, atol=1e-3, rtol=1e-3)
 
 
+def test_the_first_channels_are_whitened_among_themselves(features, memory) -> None:
+    alone = PlaceMemory(3, RIDGE)
+    alone.fit(features[:, :, :3], (2, 2), 1)
+    torch.testing.assert_close(memory.whiten(features)[:, :, :3], alone.whiten(features[:, :, :3]))
+
+
 def test_a_part_of_the_places_is_read_as_in_the_whole(features, memory) -> None:
     part = slice(1, 3)
     torch.testing.assert_close(memory.whiten(features[part], part), memory.whiten(features)[part])
