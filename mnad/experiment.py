@@ -13,18 +13,31 @@ from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.result import Evaluation
-from mnad.model.build import choose_device
+from mnad.model.build import build_model, choose_device
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import check_run_folder, open_run_folder, read_log, stamped, write_csv, write_json, write_text
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
+from mnad.scoring.scores import build_term
 from mnad.training.loop import loss_weights, train
 
 SCHEMA = 2  # of metrics.json
 
 Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
+
+
+def for_model(config: TrainConfig, name: str) -> TrainConfig:
+    """``config`` for one of its models; one that has no term of the primary score is judged by the first it has one of.
+
+    Raises:
+        UserError: see :func:`mnad.model.build.build_model` and :func:`mnad.scoring.scores.build_term`.
+    """
+    one = replace(config, model=replace(config.model, name=name))
+    gives = build_model(one.model).gives
+    fitting = [k for k, s in config.scores.items() if any(build_term(term).needs in gives for term in s.terms)]
+    return one if config.primary in fitting or not fitting else replace(one, primary=fitting[0])
 
 
 def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
@@ -36,7 +49,7 @@ def check_models(config: TrainConfig, data: Photographs | Videos) -> None:
     """
     choose_device(config.optim.device)
     for name in dict.fromkeys((config.model.name, *config.compare)):
-        detector = Detector(config.detector(model=replace(config.model, name=name)))
+        detector = Detector(for_model(config, name).detector())
         loss_weights(detector.model, config.optim)
         foreign = made_for_other(detector, data)
         if foreign:
@@ -151,7 +164,7 @@ def run_experiment(config: TrainConfig) -> Path:
     write_json(folder / "split.json", data.split_record(config.seed))
     rows: Rows = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
-        one = replace(config, model=replace(config.model, name=name))
+        one = for_model(config, name)
         place = folder if name == config.model.name else folder / name
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from mnad.config import DetectorConfig, FeatureConfig, ImageConfig, ScoreConfig, TermConfig, ThresholdConfig
+import baselines
+from mnad.config import (
+    DetectorConfig,
+    FeatureConfig,
+    ImageConfig,
+    ScoreConfig,
+    TermConfig,
+    ThresholdConfig,
+    TrainConfig,
+)
 from mnad.detector import Detector
+from mnad.experiment import for_model
 from mnad.model import feature_mnad
 from mnad.model.feature_mnad import FeatureMNAD
 from mnad.run import UserError
@@ -115,3 +125,17 @@ def test_images_of_another_size_than_the_fit_are_refused(detector) -> None:
 def test_a_stride_that_the_network_does_not_have() -> None:
     with pytest.raises(UserError, match=r"model.strides: expected some of \[8, 16\], got \[8, 4\]"):
         FeatureMNAD(strides=[8, 4])
+
+
+def test_a_plain_autoencoder_beside_it_is_judged_by_the_score_it_has() -> None:
+    baselines.register()
+    train = TrainConfig(model=FeatureConfig(name="mnad_features", strides=[8, 16]))
+    assert (train.primary, train.compare) == ("surface", [])
+    assert for_model(train, "mnad_features").primary == "surface" and for_model(train, "conv_ae").primary == "mnad"
+
+
+def test_the_checkpoint_holds_the_options_of_its_own_model_only() -> None:
+    stored = Detector(config())._stored_config()["model"]
+    assert stored["strides"] == [8, 16] and "memae_items" not in stored
+    plain = DetectorConfig(model=FeatureConfig(name="mnad", width=4, item_dim=8))
+    assert "strides" not in Detector(plain)._stored_config()["model"]
