@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.data.defects import with_defect
-from mnad.data.images import to_input
+from mnad.data.images import content, to_input
 from mnad.data.source import Source, index_batches
 from mnad.model.feature_mnad import FeatureMNAD
 from mnad.model.network import Output
@@ -162,6 +162,10 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     if len(pairs) > 1:
         fit_memory(model, x, grid, scope, seed)
         model.held_out = standardised(model, normal, scale, grid)
+        if getattr(source, "fit", "resize") == "letterbox":
+            pixels = images_of(source, rows), images_of(validation, np.arange(len(validation)))
+            inside = content(to_input(np.concatenate(pixels)))[held]
+            model.held_out = model.held_out.only(inside, inside[:, None])
     elif scope != scopes[-1]:
         model.places.load_state_dict(state)
     model.scale = scale.to(model.scale.device)

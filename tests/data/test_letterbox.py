@@ -49,6 +49,8 @@ def test_the_filling_has_no_distance_and_no_map() -> None:
     out = detector.outputs(source.batch([0, 1]))
     assert (out.distance[:, :, :2] == 0).all() and (out.distance[:, :, 6:] == 0).all()
     assert (out.distance[:, :, 2:6] > 0).all() and (out.error[:, :, :2] == 0).all()
+    unseen = detector.model.held_out.distance  # of the normals that choose the threshold
+    assert (unseen[:, :, :2] == 0).all() and (unseen[:, :, 2:6] > 0).all()
 
 
 def test_pixel_metrics_count_the_inside_only() -> None:
