@@ -14,9 +14,8 @@ import torch
 from tqdm import tqdm
 
 from baselines.config import CompareConfig
-from baselines.method import LeftOut
 from baselines.peak_memory import peak_above_mb, reset_peak
-from baselines.registry import all_methods, build_method
+from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
 from mnad.data.dataset import Photographs, open_dataset
@@ -25,7 +24,7 @@ from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
 from mnad.evaluation.robustness import changed_sets, judge_change, summary, table_changes
 from mnad.model.build import choose_device
-from mnad.run import UserError
+from mnad.run import NotInstalled, UserError
 from mnad.run.files import atomic_path, check_run_folder, open_run_folder, write_json, write_text
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
@@ -44,7 +43,7 @@ def check_config(config: CompareConfig) -> Photographs:
         UserError: an unknown device, score or method, a method twice, another variant, no data.
     """
     names = all_methods()
-    config.methods = names if config.methods is None else config.methods
+    config.methods = default_methods(config.model.name) if config.methods is None else config.methods
     unknown = [name for name in config.methods if name not in names]
     if unknown or not config.methods or len(set(config.methods)) < len(config.methods):
         wrong = unknown[0] if unknown else config.methods
@@ -163,7 +162,7 @@ def run_comparison(config: CompareConfig) -> Path:
             run_one(name, config, seed, folder, data.sources(seed), data)
         except Exception as error:  # one failing method does not lose the others
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            left_out = isinstance(error, LeftOut)
+            left_out = isinstance(error, NotInstalled)
             folder.mkdir(parents=True, exist_ok=True)
             trace = traceback.format_exc()
             write_json(folder / FAILED, {"method": name, "seed": seed, "left_out": left_out, "reason": reason})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnad.config import DataConfig, DetectorConfig, ModelConfig, OptimConfig, TrainConfig
+from mnad.config import DataConfig, DetectorConfig, FeatureConfig, ModelConfig, OptimConfig, TrainConfig
 from mnad.run import UserError
 
 
@@ -24,17 +24,50 @@ class MemAEConfig(ModelConfig):
             raise UserError(f"model.memae_items: expected at least 1, got {self.memae_items}")
 
 
-def small_model() -> MemAEConfig:
+@dataclass
+class AnyModelConfig(MemAEConfig, FeatureConfig):
+    """The network, with the options of every model; each ignores those that it does not have."""
+
+
+def small_model() -> AnyModelConfig:
     """The network of the wells."""
-    return MemAEConfig(width=8, item_dim=64)
+    return AnyModelConfig(width=8, item_dim=64)
 
 
 @dataclass(kw_only=True)
 class TrainWithBaselines(TrainConfig):
     """Train, choose the threshold, judge on the test folder."""
 
-    model: MemAEConfig = field(default_factory=small_model)
-    compare: list[str] = field(default_factory=lambda: ["conv_ae"])
+    model: AnyModelConfig = field(default_factory=small_model)
+    compare: list[str] | None = None
+
+
+@dataclass
+class PretrainedConfig:
+    """What PaDiM and PatchCore take from the frozen network; the defaults are their papers' for a small network.
+
+    Args:
+        padim_strides: pixels per position of the feature maps, of 4, 8, 16 and 32, finest first.
+        padim_channels: random choice of channels.
+        patchcore_strides: as those of PaDiM.
+        patchcore_candidates: patches drawn from the training images before the thinning; bounds memory and time.
+        patchcore_bank: patches kept; 10 % of the candidates is one of the paper's settings.
+    """
+
+    padim_strides: list[int] = field(default_factory=lambda: [4, 8, 16])
+    padim_channels: int = 100
+    patchcore_strides: list[int] = field(default_factory=lambda: [8, 16])
+    patchcore_candidates: int = 30_000
+    patchcore_bank: int = 3_000
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range."""
+        for key in ("padim_channels", "patchcore_candidates", "patchcore_bank"):
+            if getattr(self, key) < 1:
+                raise UserError(f"pretrained.{key}: expected at least 1, got {getattr(self, key)}")
+        for key in ("padim_strides", "patchcore_strides"):
+            if not getattr(self, key) or not set(getattr(self, key)) <= {4, 8, 16, 32}:
+                raise UserError(f"pretrained.{key}: expected some of 4, 8, 16 and 32, got {getattr(self, key)}")
 
 
 @dataclass(kw_only=True)
@@ -45,10 +78,12 @@ class CompareConfig(DetectorConfig, DataConfig):
         out: folder of the comparison.
         overwrite: empty an existing comparison first.
         seeds: how often each method is trained, with seeds 0, 1, ...
-        methods: names, in the order of the table; none is all of them.
+        methods: names, in the order of the table; none is all that learn pixels, or of the model ``mnad_features``
+            that one and those on the same frozen network.
         resamples: of the bootstrap over test images.
         robustness: judge each method under every change of ``scripts/robustness.py`` as well, which takes as long as
             sixty tests.
+        pretrained: settings of ``padim`` and ``patchcore``.
         optim: the training loop.
     """
 
@@ -58,7 +93,8 @@ class CompareConfig(DetectorConfig, DataConfig):
     methods: list[str] | None = None
     resamples: int = 2000
     robustness: bool = False
-    model: MemAEConfig = field(default_factory=small_model)
+    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
+    model: AnyModelConfig = field(default_factory=small_model)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:

@@ -6,23 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
 
-from baselines.efficientnet_lite import load_pretrained
 from mnad.data.images import Images, to_input
 from mnad.data.source import index_batches
 from mnad.model.build import choose_device
+from mnad.model.efficientnet import load_pretrained
+from mnad.model.feature_mnad import SHORT_SIDE
 
-SHORT_SIDE = 64  # pixels; smaller images are enlarged by a whole number, or the maps would have few positions
 MAX_IMAGES = 3_000  # of the training set; a random choice of a larger one, since the network takes most of the time
-SMOOTHING = 4 / 224  # deviation of the blur of an anomaly map in shorter sides; both papers: 4 pixels of 224
 
 
 class PatchFeatures:
     """Maps of several strides, resampled to the finest and joined over channels.
 
     Args:
-        strides: of :data:`baselines.efficientnet_lite.TAPS`, finest first.
+        strides: of :data:`mnad.model.efficientnet.TAPS`, finest first.
         pool: average over 3 x 3 positions before joining (PatchCore's local neighbourhood).
         device: as in ``OptimConfig``.
     """
@@ -61,13 +59,3 @@ def training_part(normal: Images, seed: int) -> Images:
     if len(normal) <= MAX_IMAGES:
         return normal
     return normal.subset(np.sort(np.random.default_rng(seed).permutation(len(normal))[:MAX_IMAGES]))
-
-
-def full_size(distances: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Anomaly map N x H' x W' -> N x H x W float32: bilinear, then Gaussian smoothing."""
-    full = F.interpolate(distances[:, None].float(), size, mode="bilinear", align_corners=False)
-    sigma = SMOOTHING * min(size)
-    kernel = min(2 * round(4 * sigma) + 1, 2 * min(size) - 1)
-    if kernel > 1:
-        full = gaussian_blur(full, [kernel, kernel], [sigma, sigma])
-    return full[:, 0].cpu().numpy()

@@ -65,14 +65,12 @@ def plot_comparison(path: Path, frame: pd.DataFrame, found: dict[str, Runs]) -> 
     with style():
         figure = plt.figure(figsize=(TWO_COLUMNS, 3.0 + 0.17 * len(frame)), layout="constrained")
         top, bottom = figure.subfigures(2, 1, height_ratios=(3.0, 0.17 * len(frame) + 0.5))
-        axes = top.subplots(1, 2)
+        axes = top.subplots(1, 1 if second is None else 2, squeeze=False)[0]
         draw_roc(axes[0], first, found, looks)
         axes[0].set_title("plain score of each method")
         if second is not None:
             draw_roc(axes[1], second, found, looks)
             axes[1].set_title(f"score '{common}'")
-        else:
-            axes[1].axis("off")
         top.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
         draw_bars(bottom.subplots(), frame)
         return save_figure(figure, path, FORMATS)

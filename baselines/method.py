@@ -17,10 +17,6 @@ from mnad.run import UserError
 from mnad.scoring.threshold import Threshold, choose_thresholds
 
 
-class LeftOut(UserError):
-    """A method that cannot run because an optional package is missing."""
-
-
 class Method(ABC):
     """A detector of anomalies that learns from normal images.
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.features import PatchFeatures, full_size, training_part
+from baselines.config import PretrainedConfig
+from baselines.features import PatchFeatures, training_part
 from baselines.method import Method
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
+from mnad.model.feature_mnad import full_size
 
-STRIDES = (4, 8, 16)  # the paper's three maps of a ResNet
-CHANNELS = 100  # the paper's random choice of channels for a ResNet-18
 REGULARISER = 0.01  # added to the diagonal of every covariance, eq. 1
 
 
@@ -25,16 +25,24 @@ class PaDiM(Method):
     mean: Tensor  # P x D
     precision: Tensor  # P x D x D, inverse covariance
 
-    def __init__(self, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> None:
+    def __init__(
+        self,
+        config: DetectorConfig,
+        optim: OptimConfig,
+        seed: int,
+        folder: Path,
+        pretrained: PretrainedConfig | None = None,
+    ) -> None:
         super().__init__(config, optim, seed, folder)
-        self.features = PatchFeatures(STRIDES, pool=False, device=optim.device)
+        self.pretrained = pretrained or PretrainedConfig()
+        self.features = PatchFeatures(self.pretrained.padim_strides, pool=False, device=optim.device)
         self.channels: Tensor | None = None
 
     def patches(self, images: Images, name: str) -> Iterator[Tensor]:
         """Batches P x N x D float64 of the chosen channels."""
         for batch in self.features.batches(images, name):
             if self.channels is None:
-                order = np.random.default_rng(self.seed).permutation(batch.shape[1])[:CHANNELS]
+                order = np.random.default_rng(self.seed).permutation(batch.shape[1])[: self.pretrained.padim_channels]
                 self.channels = torch.from_numpy(np.sort(order)).to(batch.device)
             yield batch[:, self.channels].flatten(2).permute(2, 0, 1).double()
 
@@ -73,7 +81,7 @@ class PaDiM(Method):
         batch = self.features(images)
         grid = batch.shape[2:]
         batch = batch[:, self.channels].flatten(2).permute(2, 0, 1).double()
-        return full_size(self.distances(batch).view(len(images), *grid), images.shape[1:3])
+        return full_size(self.distances(batch).view(len(images), *grid), images.shape[1:3]).cpu().numpy()
 
     @property
     def parameters(self) -> int:

@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from baselines.features import PatchFeatures, full_size, training_part
+from baselines.config import PretrainedConfig
+from baselines.features import PatchFeatures, training_part
 from baselines.method import Method
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
+from mnad.model.feature_mnad import full_size
 
-STRIDES = (8, 16)  # the paper's layers 2 and 3
-CANDIDATES = 30_000  # patches drawn from the training images before the thinning; bounds memory and time
-BANK = 3_000  # patches kept: 10 % of the candidates, one of the paper's settings
 PROJECTION = 64  # dimensions of the random projection in which the thinning measures distances
 NEIGHBOURS = 9  # b of eq. 7
 
@@ -44,9 +43,17 @@ class PatchCore(Method):
 
     bank: Tensor  # K x D
 
-    def __init__(self, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> None:
+    def __init__(
+        self,
+        config: DetectorConfig,
+        optim: OptimConfig,
+        seed: int,
+        folder: Path,
+        pretrained: PretrainedConfig | None = None,
+    ) -> None:
         super().__init__(config, optim, seed, folder)
-        self.features = PatchFeatures(STRIDES, pool=True, device=optim.device)
+        self.pretrained = pretrained or PretrainedConfig()
+        self.features = PatchFeatures(self.pretrained.patchcore_strides, pool=True, device=optim.device)
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
         """Keep a coreset of the patches of the normal images."""
@@ -55,11 +62,11 @@ class PatchCore(Method):
         kept = []
         for batch in self.features.batches(normal, "PatchCore fit"):
             patches = batch.permute(0, 2, 3, 1).flatten(0, 2)  # N H' W' x D
-            share = min(1.0, CANDIDATES / (len(normal) * len(patches) / len(batch)))
+            share = min(1.0, self.pretrained.patchcore_candidates / (len(normal) * len(patches) / len(batch)))
             order = rng.permutation(len(patches))[: max(1, round(share * len(patches)))]
             kept.append(patches[torch.from_numpy(order).to(patches.device)])
         patches = torch.cat(kept)
-        self.bank = patches[coreset(patches, BANK, self.seed).to(patches.device)]
+        self.bank = patches[coreset(patches, self.pretrained.patchcore_bank, self.seed).to(patches.device)]
 
     def distances(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Features N x D x H' x W' -> distances N x P to the nearest bank patch, and scores N (eq. 7)."""
@@ -85,7 +92,8 @@ class PatchCore(Method):
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
         """Distances of the patches to the bank, enlarged to N x H x W float32."""
         batch = self.features(images)
-        return full_size(self.distances(batch)[0].view(len(images), *batch.shape[2:]), images.shape[1:3])
+        distances = self.distances(batch)[0].view(len(images), *batch.shape[2:])
+        return full_size(distances, images.shape[1:3]).cpu().numpy()
 
     @property
     def parameters(self) -> int:

@@ -5,13 +5,14 @@ the score contributes: ``psnr`` is the plain one, the others are those of the co
 """
 
 from abc import abstractmethod
+from collections.abc import Collection
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from baselines.method import Method
-from mnad.config import ScoreConfig, TermConfig
+from mnad.config import ScoreConfig, TermConfig, surface_score
 from mnad.data.images import Images
 from mnad.data.source import Source
 from mnad.detector import Detector
@@ -23,21 +24,20 @@ from mnad.training.corrected import corrected, fit_correction
 from mnad.training.loop import train
 
 PLAIN = "psnr"  # the plain score: minus PSNR, the logarithm of the mean squared error
+SURFACE = "surface"  # that of a model that rebuilds features
 
 
-def offered_scores(scores: dict[str, ScoreConfig], has_memory: bool) -> dict[str, ScoreConfig]:
-    """The plain score and those of ``scores`` all of whose terms the model has.
+def offered_scores(scores: dict[str, ScoreConfig], gives: Collection[str]) -> dict[str, ScoreConfig]:
+    """The plain score and those of ``scores`` all of whose terms a model that ``gives`` this has.
 
     Raises:
         UserError: see :func:`mnad.scoring.scores.build_term`.
     """
-    plain = ScoreConfig([TermConfig(PLAIN)])
-    fitting = {
-        name: score
-        for name, score in scores.items()
-        if has_memory or not any(build_term(term).needs_memory for term in score.terms)
+    plain = {PLAIN: ScoreConfig([TermConfig(PLAIN)])} if "image" in gives else {SURFACE: surface_score()}
+    offered = plain | scores
+    return {
+        name: score for name, score in offered.items() if all(build_term(term).needs in gives for term in score.terms)
     }
-    return {PLAIN: plain, **fitting}
 
 
 class Reconstruction(Method):
@@ -55,8 +55,8 @@ class Reconstruction(Method):
         correction = build_correction(self.config.correction)
         fit_correction(correction, normal)
         model = self.build(corrected(normal, correction), corrected(validation, correction))
-        scores = offered_scores(self.config.scores, model.memory is not None)
-        self.primary = self.config.primary if self.config.primary in scores else PLAIN
+        scores = offered_scores(self.config.scores, model.gives)
+        self.primary = self.config.primary if self.config.primary in scores else next(iter(scores))
         self.config = self.config.detector(scores=scores, primary=self.primary)
         self.detector = Detector(self.config, model)
         self.detector.correction = correction
@@ -68,6 +68,16 @@ class Reconstruction(Method):
     def model(self) -> Network:
         """The fitted network."""
         return self.detector.model
+
+    def calibrate(
+        self, validation: Images, known: Images | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """See :class:`baselines.method.Method`; a network that has seen the validation images has others instead."""
+        if self.model.held_out is None:
+            return super().calibrate(validation, known)
+        found = self.detector.calibrate(validation, known)
+        self.thresholds = self.detector.thresholds
+        return found
 
     def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
         """The plain score and those of the configuration whose terms the model all has, N float64 each."""
@@ -83,9 +93,10 @@ class Reconstruction(Method):
 
     @property
     def parameters(self) -> int:
-        """Weights, buffers and memory items of the network."""
+        """Weights, buffers and memory items of the network, frozen weights too."""
         state = self.detector.model.state_dict().values()
-        return sum(value.numel() for value in state if value.is_floating_point())
+        kept = sum(value.numel() for value in state if value.is_floating_point())
+        return kept + sum(p.numel() for p in self.detector.model.frozen_parameters())
 
 
 class Trained(Reconstruction):

@@ -11,7 +11,6 @@ from baselines.compare import FAILED, RESULT, SCORES, rejudge
 from baselines.config import CompareConfig
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 
-REFERENCE = "mnad"  # the method that the others are compared with
 # Columns of the judged scores, and what a run measures once for all its scores.
 QUALITY = ("auroc", "average_precision", "tpr", "tnr", "oracle_balanced")
 PIXELS = ("pixel_auroc", "aupro")
@@ -83,8 +82,10 @@ def row(name: str, score: str, runs: Runs) -> dict[str, object]:
     return columns | {"threshold_rule": ", ".join(rules), "note": failure_note(runs)}
 
 
-def add_bootstrap(frame: pd.DataFrame, found: dict[str, Runs], primary: str, resamples: int) -> pd.DataFrame:
-    """Add 95 % intervals of the AUROC and of its paired difference to MNAD with score ``primary``.
+def add_bootstrap(
+    frame: pd.DataFrame, found: dict[str, Runs], primary: str, resamples: int, reference: str
+) -> pd.DataFrame:
+    """Add 95 % intervals of the AUROC and of its paired difference to the method ``reference`` with score ``primary``.
 
     Test images are drawn, the same ones for every method; each method's AUROC is the mean over its seeds.
     """
@@ -98,16 +99,16 @@ def add_bootstrap(frame: pd.DataFrame, found: dict[str, Runs], primary: str, res
         if runs.results
         for score in runs.results[0]["scores"]
     }
-    reference = drawn.get((REFERENCE, primary))
+    base = reference, primary
     means = frame.set_index(["method", "score"])["auroc_mean"]
     for index, line in frame.iterrows():
         key = line["method"], line["score"]
         if key not in drawn:
             continue
         frame.loc[index, ["auroc_low", "auroc_high"]] = interval(drawn[key])
-        if reference is not None and key != (REFERENCE, primary):
-            frame.loc[index, "delta"] = means[key] - means[REFERENCE, primary]
-            frame.loc[index, ["delta_low", "delta_high"]] = interval(drawn[key] - reference)
+        if base in drawn and key != base:
+            frame.loc[index, "delta"] = means[key] - means[base]
+            frame.loc[index, ["delta_low", "delta_high"]] = interval(drawn[key] - drawn[base])
     return frame
 
 
@@ -120,4 +121,4 @@ def summarise(found: dict[str, Runs], config: CompareConfig) -> pd.DataFrame:
         else:
             rows.append({"method": name, "score": "", "seeds": 0, "note": failure_note(runs) or "not run"})
     empty = {key: np.nan for key in ("auroc_low", "auroc_high", "delta", "delta_low", "delta_high")}
-    return add_bootstrap(pd.DataFrame(rows).assign(**empty), found, config.primary, config.resamples)
+    return add_bootstrap(pd.DataFrame(rows).assign(**empty), found, config.primary, config.resamples, config.model.name)

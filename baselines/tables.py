@@ -11,7 +11,7 @@ from baselines.compare import FREE, check_config, run_comparison
 from baselines.config import CompareConfig
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
-from baselines.summary import COSTS, PIXELS, REFERENCE, collect, summarise
+from baselines.summary import COSTS, PIXELS, collect, summarise
 from mnad.data.images import split
 from mnad.data.mvtec import categories
 from mnad.run import UserError
@@ -62,7 +62,7 @@ def cells(line: pd.Series, pixels: bool) -> dict[str, str]:
         if isinstance(line.get("robust_worst_change"), str):
             texts["worst change"] += f" ({line['robust_worst_change']})"
     if not np.isnan(line["delta"]):
-        texts["difference to MNAD"] = f"{line['delta']:+.4f} [{line['delta_low']:+.4f}, {line['delta_high']:+.4f}]"
+        texts["difference"] = f"{line['delta']:+.4f} [{line['delta_low']:+.4f}, {line['delta_high']:+.4f}]"
     for key, heading, decimals in COST_COLUMNS:
         # Deviations of costs would only repeat how busy the machine was.
         texts[heading] = number(line[f"{key}_mean"], np.nan, decimals)
@@ -88,7 +88,7 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         f"epochs, width {config.model.width}.",
         "* oracle: the largest min(TPR, TNR) over all thresholds. It has seen the test labels: an upper bound, no "
         "result. TPR and TNR are those of each score's own threshold.",
-        f"Difference to MNAD: AUROC less that of {REFERENCE} with score '{config.primary}', mean over seeds; 95 % "
+        f"Difference: AUROC less that of {config.model.name} with score '{config.primary}', mean over seeds; 95 % "
         f"interval of {config.resamples} paired bootstrap resamples of the test images.",
     ]
     rule = config.threshold.rule

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from mnad.data.changes import calibration_sets
 from mnad.data.checks import is_grey
 from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import Images as Photos
-from mnad.data.images import to_input
-from mnad.data.reading import read_photo, resize
+from mnad.data.images import content, fitted, to_input
+from mnad.data.reading import read_photo
 from mnad.data.source import Source, batches
 from mnad.model.build import MODELS, build_model, choose_device, config_class
 from mnad.model.correction import build_correction
@@ -61,22 +62,20 @@ class Detector:
         size = config.images.size
         self.models = self._members(model)
         self.correction = build_correction(config.correction)
-        has_memory = self.model.memory is not None
-        scores: dict[str, Any] = {
-            n: Score(score, has_memory, config.members, size) for n, score in config.scores.items()
-        }
+        gives = self.model.gives
+        scores: dict[str, Any] = {n: Score(score, gives, config.members, size) for n, score in config.scores.items()}
         self.scores: Any = nn.ModuleDict({name: score for name, score in scores.items() if score.names})
         if config.primary not in self.scores:
             raise UserError(
-                f"primary: {config.primary!r} needs a memory, but model {config.model.name} has none; expected a "
-                f"score of other terms"
+                f"primary: model {config.model.name} has no term of {config.primary!r}; expected a score of terms "
+                f"that need {' or '.join(sorted(self.model.gives))}"
             )
         blank = torch.zeros(1, 3, *size)
         if self.correction is not None:
             self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
             for index, term in enumerate(score.terms):  # type: ignore[arg-type]
-                if not term.needs_memory:
+                if term.needs == "image":
                     score.value(index, blank, Output(blank, blank, ()))  # type: ignore[operator]
         self.thresholds: dict[str, Threshold] = {}
         self.reference: Reference | None = None
@@ -105,7 +104,7 @@ class Detector:
         """Raise ``UserError`` unless ``config`` builds a model like the one that was given."""
         with torch.device("meta"):
             expected = build_model(self.config.model, self.config.images.size)
-        shapes, found = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (expected, model))
+        shapes, found = expected.configured_shapes(), model.configured_shapes()
         different = [name for name in shapes | found if shapes.get(name) != found.get(name)]
         if type(model) is not type(expected) or different:
             first = f": {different[0]} is {found.get(different[0])}" if different else ""
@@ -132,7 +131,7 @@ class Detector:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.model.parameters()).device
+        return next(itertools.chain(self.model.parameters(), self.model.buffers())).device
 
     @property
     def parameters(self) -> int:
@@ -171,14 +170,15 @@ class Detector:
         """Model input and target as in :meth:`corrected` -> what the terms compare: the target, corrected, and the
         first model's output."""
         x, target = self.corrected(x, target)
-        return target, self.model(x)
+        return target, self._run(self.model, x)
 
     def measure(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output, dict[str, Tensor]]:
         """Corrected target, output of the first model, raw terms by score; see :func:`mnad.scoring.scores.measure`."""
         for model in self.models:
             model.eval()
         x, target = self.corrected(x, target)
-        return target, *measure(self.models, self.scores, x, target)
+        runs = [partial(self._run, model) for model in self.models]
+        return target, *measure(runs, self.scores, x, target)
 
     @torch.inference_mode()
     def raw_terms(
@@ -195,10 +195,16 @@ class Detector:
             _, out, raw = self.measure(x, target)
             for key, values in raw.items():
                 parts[key].append(values.cpu().numpy())
-            if counts is not None:
+            if counts is not None and out.attention is not None:
                 counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
         empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
+
+    def _run(self, model: Network, x: Tensor) -> Output:
+        """The output of ``model``, which says nothing about the filled part of a letterboxed image."""
+        out = model(x)
+        shown = x[:, -3:]  # of a clip the last frame, which is filled where the others are
+        return out.only(content(shown), shown) if self.config.images.fit == "letterbox" else out
 
     def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw terms (N x T) -> scores (N), by score name."""
@@ -231,7 +237,12 @@ class Detector:
         validation = self.source(validation, "validation normals")
         known = None if known is None else self.source(known, "known anomalies")
         sets = calibration_sets(validation, known, self.config.calibration)
-        normal_raw, known_raw = (self._joined(parts) for parts in sets)
+        held_out = self.model.held_out
+        if held_out is None:
+            normal_raw, known_raw = (self._joined(parts) for parts in sets)
+        else:  # the model has seen the validation normals; these outputs are of before
+            normal_raw = {key: score.raw(None, held_out).cpu().numpy() for key, score in self.scores.items()}
+            known_raw = self._joined(sets[1])
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal, anomalous = self.combine(normal_raw), self.combine(known_raw)
@@ -255,6 +266,8 @@ class Detector:
         source = self.source(images)
         around = None if self.correction is None else self.correction.surroundings
         terms = self.raw_terms(source, batch_size=batch_size)[self.primary] if terms is None else terms
+        names = self.scores[self.primary].names
+        terms = terms.reshape(len(terms), -1, len(names)).mean(axis=1)  # over the members
         parts = [
             picture_statistics(target, around).cpu().numpy()
             for _, target in batches(source, batch_size, device=self.device)
@@ -330,7 +343,7 @@ class Detector:
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
-                pixels.append(resize(read_photo(image).pixels, self.config.images.size))
+                pixels.append(fitted(read_photo(image).pixels, self.config.images.size, self.config.images.fit))
                 rows.append(len(found))
                 found.append(Verdict(name))
             except UserError as error:
@@ -413,7 +426,7 @@ class Detector:
         return self.forward(x, x)
 
     def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel, mean over channels and members, on [0, 1] (corrected) images.
+        """How unusual every pixel is, mean over members; see :meth:`mnad.model.network.Network.anomaly_map`.
 
         Returns:
             N x H x W float32.
@@ -424,9 +437,9 @@ class Detector:
         check_frames(images, self.config.images.size)
         x = to_input(images).to(self.device)
         with torch.inference_mode():
-            x, _ = self.corrected(x, x)
-            errors = [((model.eval()(x).output - x) / 2).square().mean(dim=1) for model in self.models]
-        return torch.stack(errors).mean(dim=0).cpu().numpy()
+            x, target = self.corrected(x, x)
+            maps = [model.anomaly_map(target, self._run(model.eval(), x)) for model in self.models]
+        return torch.stack(maps).mean(dim=0).cpu().numpy()
 
     def save(self, path: Path | str) -> None:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
@@ -441,7 +454,7 @@ class Detector:
             tensors["gauge.reference"] = torch.from_numpy(self.reference.values)
         self.record = self.record or provenance()
         texts = {
-            "config": asdict(self.config.detector()),
+            "config": self._stored_config(),
             "thresholds": {k: asdict(t) for k, t in self.thresholds.items()},
             "record": self.record,
         }
@@ -452,6 +465,12 @@ class Detector:
         further = [(f"members.{i}.", model) for i, model in enumerate(self.models) if i]
         light = [] if self.correction is None else [("correction.", self.correction)]
         return [("model.", self.model), *further, ("scores.", self.scores), *light]
+
+    def _stored_config(self) -> dict[str, object]:
+        """The configuration without the options of other models."""
+        stored = asdict(self.config.detector())
+        own = config_class(self.config.model.name).__dataclass_fields__
+        return stored | {"model": {key: value for key, value in stored["model"].items() if key in own}}
 
     @classmethod
     def load(cls, path: Path | str) -> "Detector":
@@ -488,7 +507,7 @@ def config_from_json(stored: dict) -> DetectorConfig:
 
     stored = modernise(stored)
     model = config_class(stored["model"]["name"])
-    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-24 it stood in every model
+    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-25 it stood in every model
         stored["model"].pop("memae_items", None)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DetectorConfig, skip={"model"})

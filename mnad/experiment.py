@@ -34,6 +34,7 @@ from mnad.run.files import (
 )
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
+from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
@@ -41,6 +42,18 @@ from mnad.training.loop import loss_weights, train
 SCHEMA = 2  # of metrics.json
 
 Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
+
+
+def for_model(config: TrainConfig, name: str) -> TrainConfig:
+    """``config`` for one of its models; one that has no term of the primary score is judged by the first it has one of.
+
+    Raises:
+        UserError: see :func:`mnad.model.build.build_model` and :func:`mnad.scoring.scores.build_term`.
+    """
+    one = replace(config, model=replace(config.model, name=name))
+    gives = build_model(one.model, one.images.size).gives
+    fitting = [k for k, s in config.scores.items() if any(build_term(term).needs in gives for term in s.terms)]
+    return one if config.primary in fitting or not fitting else replace(one, primary=fitting[0])
 
 
 def check_models(config: TrainConfig) -> list[Detector]:
@@ -52,7 +65,7 @@ def check_models(config: TrainConfig) -> list[Detector]:
     """
     choose_device(config.optim.device)
     names = dict.fromkeys((config.model.name, *config.compare))
-    detectors = [Detector(config.detector(model=replace(config.model, name=name))) for name in names]
+    detectors = [Detector(for_model(config, name).detector()) for name in names]
     for detector in detectors:
         loss_weights(detector.model, config.optim)
         check_stages(detector.model, config.optim)
@@ -137,8 +150,10 @@ def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluat
 
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:
     """``metrics.json``, score tables and plots of one trained model in its ``folder``."""
+    log = read_log(member_folders(folder, detector.config.members)[0] / "log.jsonl")
     logs = [read_log(place / "log.jsonl") for place in member_folders(folder, detector.config.members)]
-    plot_losses(folder / "loss.png", logs[0])
+    if "pixel" in log:  # a model that is fitted in closed form has no losses
+        plot_losses(folder / "loss.png", log)
     for name, result in evaluations.items():
         suffix = "" if name == TEST else f"_{name.replace(' ', '_')}"
         write_csv(folder / f"scores{suffix}.csv", result.table)
@@ -234,7 +249,7 @@ def run_in(
     write_json(folder / "split.json", split)
     rows: Rows = {}
     for name in dict.fromkeys((config.model.name, *config.compare)):
-        one = replace(config, model=replace(config.model, name=name))
+        one = for_model(config, name)
         place = folder if name == config.model.name else folder / name
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)

@@ -6,13 +6,14 @@ Nothing here imports torch, so that a command line answers at once.
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from mnad.config.data import DataConfig, ImageConfig, LayoutOptions
+from mnad.config.data import DataConfig, Fit, ImageConfig, LayoutOptions
 from mnad.config.network import (
     PAST_FRAMES,
     PUBLISHED,
     STRIDE,
     Addressing,
     EncoderKind,
+    FeatureConfig,
     ModelConfig,
     Published,
     Query,
@@ -33,6 +34,7 @@ from mnad.config.scoring import (
     TermConfig,
     ThresholdConfig,
     mnad_score,
+    surface_score,
     wells_score,
 )
 from mnad.config.training import MEMORY_LOSSES, OptimConfig
@@ -51,6 +53,8 @@ __all__ = [
     "DataConfig",
     "DetectorConfig",
     "EncoderKind",
+    "FeatureConfig",
+    "Fit",
     "ImageConfig",
     "LayoutOptions",
     "ModelConfig",
@@ -71,6 +75,7 @@ __all__ = [
     "Variant",
     "mnad_score",
     "past_frames",
+    "surface_score",
     "wells_score",
 ]
 
@@ -82,9 +87,10 @@ class DetectorConfig:
     Args:
         model: the network.
         images: how images are read.
-        scores: scores by name; none is ``wells`` and the paper's ``mnad`` for reconstruction, ``mnad`` for prediction.
+        scores: scores by name; none is ``wells`` and the paper's ``mnad`` for reconstruction, ``mnad`` for prediction,
+            ``surface`` and ``mnad`` for ``mnad_features``.
         primary: the score that gives the verdict; the others are reported beside it; none is ``wells`` for
-            reconstruction, ``mnad`` for prediction.
+            reconstruction, ``mnad`` for prediction, ``surface`` for ``mnad_features``.
         threshold: how each score's threshold is chosen.
         correction: white balance and exposure, undone before the network sees an image; photographs only.
         calibration: changed copies of the images that statistics and threshold are taken from; photographs only.
@@ -107,14 +113,15 @@ class DetectorConfig:
         if self.members < 1 or (self.members > 1 and self.model.variant == "pred"):
             expected = "1 for variant pred" if self.model.variant == "pred" else "at least 1"
             raise UserError(f"members: expected {expected}, got {self.members}")
-        photographs = self.model.variant == "recon"
-        if not photographs and self.correction.kind != "none":
+        if self.model.variant == "pred" and self.correction.kind != "none":
             raise UserError(f"correction.kind: {self.correction.kind!r} with model.variant pred; expected 'none'")
+        own = {"wells": wells_score()} if self.model.variant == "recon" else {}
+        if self.model.name == "mnad_features":
+            own = {"surface": surface_score()}
         if self.scores is None:
-            wells = {"wells": wells_score()} if photographs else {}
-            self.scores = wells | {"mnad": mnad_score(self.model.variant)}
+            self.scores = own | {"mnad": mnad_score(self.model.variant)}
         if self.primary is None:
-            self.primary = "wells" if photographs else "mnad"
+            self.primary = next(iter(own), "mnad")
         if self.primary not in self.scores:
             raise UserError(f"primary: expected one of {', '.join(self.scores)}, got {self.primary!r}")
 
@@ -137,7 +144,8 @@ class TrainConfig(DetectorConfig, DataConfig):
         overwrite: empty an existing run folder first.
         resume: continue the run of an existing folder.
         seed: of weights, order and validation split (the synthetic wells are always the same).
-        compare: further models, trained and judged by the same loop and scores, for the table.
+        compare: further models, trained and judged by the same loop and scores, for the table; none is ``conv_ae``
+            beside a model that rebuilds images, nothing beside ``mnad_features``.
         optim: the training loop.
     """
 
@@ -145,7 +153,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     overwrite: bool = False
     resume: bool = False
     seed: int = 0
-    compare: list[str] = field(default_factory=lambda: ["conv_ae"])
+    compare: list[str] | None = None
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     optim: OptimConfig = field(default_factory=OptimConfig)
 
@@ -153,5 +161,7 @@ class TrainConfig(DetectorConfig, DataConfig):
         """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
         super().__post_init__()
         self.optim = self.optim.resolved(self.model.variant)
+        if self.compare is None:
+            self.compare = [] if self.model.name == "mnad_features" else ["conv_ae"]
         if self.seed < 0:
             raise UserError(f"seed: expected 0 or more, got {self.seed}")

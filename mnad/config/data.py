@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mnad.config.network import STRIDE
 from mnad.run import UserError
+
+Fit = Literal["resize", "letterbox"]
 
 
 @dataclass
@@ -58,6 +61,8 @@ class ImageConfig:
     Args:
         height: pixels, divisible by 8.
         width: pixels, divisible by 8.
+        fit: ``resize``: stretched to height x width. ``letterbox`` (photographs only): enlarged or shrunk as a whole,
+            the rest is filled with the edge, which counts neither in scores nor in maps.
         validation_fraction: share of the training normals (of videos: whole ones) kept back for statistics and
             threshold.
         memory_gb: largest set of decoded images to keep in memory; larger ones are decoded on the fly.
@@ -65,6 +70,7 @@ class ImageConfig:
 
     height: int = 32
     width: int = 48
+    fit: Fit = "resize"
     validation_fraction: float = 0.1
     memory_gb: float = 4.0
 

@@ -1,6 +1,6 @@
 """What the network is. Where paper and official code differ, the default is the official behaviour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mnad.run import UserError
@@ -14,6 +14,7 @@ Scope = Literal["shared", "position"]
 Addressing = Literal["soft", "hard"]
 Sees = Literal["both", "read", "query"]
 UpdateRule = Literal["official", "ema"]
+PlaceScope = Literal["auto", "position", "shared"]
 
 STRIDE = 8  # pixels of the input per position of the query map of the official encoder; see `Network.stride`
 PAST_FRAMES = 4  # frames the prediction variant sees; the next one is its target
@@ -90,3 +91,35 @@ class ModelConfig:
             raise UserError("model.encoder: local has no maps for the skips of variant pred; expected official")
         if self.query == "standardised" and self.update == "official":
             raise UserError("model.update: official brings items to unit norm; expected ema for standardised queries")
+
+
+@dataclass
+class FeatureConfig(ModelConfig):
+    """MNAD on the features of a frozen pretrained network (``mnad_features``), fitted in closed form.
+
+    Args:
+        strides: ``mnad_features``: pixels per position of the feature maps that are joined, of 4, 8, 16 and 32.
+        scope: ``mnad_features``: ``position``: whitening and items of each position of the image, for parts that
+            always lie in the same place. ``shared``: one whitening and one bank of items, for textures without
+            fixed places. ``auto``: what finds more drawn defects on normals that were held back; never the test.
+        bank: ``mnad_features``: items of a shared memory; one by position has ``items`` at each.
+        ridge: ``mnad_features``: added to the diagonal of every covariance.
+        channels: ``mnad_features``: of a map with more, a fixed random projection onto so many is kept.
+        positions: ``mnad_features``: at most so many in the query map; of larger images, neighbours are averaged.
+    """
+
+    strides: list[int] = field(default_factory=lambda: [8, 16, 32])
+    scope: PlaceScope = "auto"
+    bank: int = 2000
+    ridge: float = 0.05
+    channels: int = 112
+    positions: int = 1600
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range."""
+        super().__post_init__()
+        for key in ("bank", "channels", "positions"):
+            if getattr(self, key) < 1:
+                raise UserError(f"model.{key}: expected at least 1, got {getattr(self, key)}")
+        if not self.ridge > 0:
+            raise UserError(f"model.ridge: expected a number above 0, got {self.ridge}")

@@ -98,6 +98,13 @@ def mnad_score(variant: Variant = "recon") -> ScoreConfig:
     return ScoreConfig([TermConfig("psnr", share), TermConfig("feature_distance", round(1 - share, 12))])
 
 
+def surface_score() -> ScoreConfig:
+    """Ours, for MNAD on features: the paper's two terms with its weights (reconstruction 0.7, feature distance 0.3),
+    each over the share of the positions where it is largest, on the scale of the validation normals."""
+    terms = [TermConfig("feature_error", 0.7), TermConfig("peak_distance", 0.3)]
+    return ScoreConfig(terms, normalise="spread")
+
+
 def wells_score() -> ScoreConfig:
     """Ours, for casting wells: the larger of wall hue and glitter, each on the scale of the validation normals."""
     return ScoreConfig([TermConfig("wall_hue"), TermConfig("glitter")], normalise="spread", combine="max")

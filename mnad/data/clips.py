@@ -149,4 +149,4 @@ def as_source(images: Any, config: ImageConfig, variant: Variant, name: str = "i
     items = list(images)
     if past:
         return Clips([FrameFolder(name, tuple(items))], config.size, past, config.memory_gb, name)
-    return Images(items, config.size, config.memory_gb, name)
+    return Images(items, config.size, config.memory_gb, name, config.fit)

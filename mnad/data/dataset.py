@@ -69,7 +69,8 @@ class Photographs:
 
     def _open(self, role: str, name: str) -> Images:
         """The images of one role of the layout, which then holds those that were not left out."""
-        images = Images(getattr(self.layout, role), self.images.size, self.images.memory_gb, name, self.skip_bad)
+        paths, settings = getattr(self.layout, role), self.images
+        images = Images(paths, settings.size, settings.memory_gb, name, settings.fit, self.skip_bad)
         if images.skipped:
             self.skipped[name] = images.skipped
             setattr(self.layout, role, images.sources)
@@ -99,7 +100,7 @@ class Photographs:
     @cached_property
     def masks(self) -> np.ndarray | None:
         """N x H x W bool, which pixels of the test images are anomalous; None where the layout has no masks."""
-        return read_masks(self.layout, self.images.size) if self.layout.masks else None
+        return read_masks(self.layout, self.images.size, self.images.fit) if self.layout.masks else None
 
     @property
     def test_names(self) -> list[str]:
@@ -198,6 +199,8 @@ def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, trai
     """
     check_data_given(config.data, config.layout, config.layout_options, variant)
     if config.data is not None and is_video(config.data, config.layout, config.layout_options):
+        if images.fit != "resize":
+            raise UserError(f"images.fit: expected resize for videos, got {images.fit}")
         return Videos(read_videos(config.data, train=train), images, variant, config.data)
     if variant != "recon":
         raise UserError(f"model.variant: expected recon for photographs, got {variant}")

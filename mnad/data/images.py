@@ -4,11 +4,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mnad.config import Fit
 from mnad.data.reading import read_photo, resize
 from mnad.run import UserError
 
@@ -16,6 +18,44 @@ from mnad.run import UserError
 def normalised(images: Tensor) -> Tensor:
     """N x H x W x 3 uint8 -> N x 3 x H x W float32 in [-1, 1], the model's input."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def box(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of an image of ``shape`` letterboxed into ``size``, both (height, width)."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    height, width = (max(1, round(side * scale)) for side in shape)
+    return (size[0] - height) // 2, (size[1] - width) // 2, height, width
+
+
+def fitted(image: np.ndarray, size: tuple[int, int], fit: Fit = "resize") -> np.ndarray:
+    """H x W x 3 uint8 -> ``size``: stretched (:func:`resize`), or letterboxed in the middle with its edge repeated."""
+    if fit == "resize":
+        return resize(image, size)
+    top, left, height, width = box(image.shape[:2], size)
+    sides = top, size[0] - height - top, left, size[1] - width - left
+    return cv2.copyMakeBorder(resize(image, (height, width)), *sides, cv2.BORDER_REPLICATE)
+
+
+def repeated_edge(x: Tensor) -> Tensor:
+    """How many rows at the top repeat the first, which are only there to fill: B x C x H x W -> B, 0 to H - 1.
+
+    None where all rows are equal: such an image is not letterboxed but has nothing on it.
+    """
+    same = (x == x[:, :, :1]).all(dim=3).all(dim=1)  # B x H
+    run = same.long().cumprod(dim=1).sum(dim=1)
+    return torch.where(run == x.shape[2], 0, run - 1)
+
+
+def content(x: Tensor) -> Tensor:
+    """What of letterboxed images is image and not repeated edge, B x C x H x W -> B x H x W bool. The filling lies on
+    both sides of the image in equal parts, up to one row or column."""
+    rows, columns = torch.arange(x.shape[2], device=x.device), torch.arange(x.shape[3], device=x.device)
+    inside = []
+    for along, turned in ((rows, x), (columns, x.transpose(2, 3))):
+        first, last = repeated_edge(turned), repeated_edge(turned.flip(2))
+        first, last = torch.minimum(first, last), torch.minimum(last, first + 1)
+        inside.append((along >= first[:, None]) & (along < len(along) - last[:, None]))
+    return inside[0][:, :, None] & inside[1][:, None, :]
 
 
 def to_input(images: np.ndarray) -> Tensor:
@@ -34,6 +74,7 @@ class Images(Sequence):
         memory_gb: largest array to keep, in GB (10^9 bytes); beyond it every access decodes.
         name: what the progress bar says; no bar for fewer than 1,000 files.
         skip_bad: leave out what cannot be read instead of refusing it.
+        fit: see :func:`fitted`.
 
     Attributes:
         kept: indices into the given ``sources`` of those that were not left out.
@@ -50,8 +91,10 @@ class Images(Sequence):
         size: tuple[int, int],
         memory_gb: float = 4.0,
         name: str = "images",
+        fit: Fit = "resize",
         skip_bad: bool = False,
     ) -> None:
+        self.fit = fit
         self.sources = [Path(source) if isinstance(source, str) else source for source in sources]
         self.kept = np.arange(len(self.sources))
         self.skipped: list[str] = []
@@ -81,7 +124,7 @@ class Images(Sequence):
             digests.append(photo.digest)
             grey.append(photo.grey)
             if into is not None:
-                into[i] = resize(photo.pixels, self.size)
+                into[i] = fitted(photo.pixels, self.size, self.fit)
         self.seconds += time.perf_counter() - started
         if bad and not (skip_bad and good):
             more = f" ({len(bad)} of {len(self.sources)} {self.name} cannot be read: " if len(bad) > 1 else ""
@@ -112,7 +155,7 @@ class Images(Sequence):
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         if self.cache is not None:
             return self.cache[index]
-        return resize(read_photo(self.sources[index]).pixels, self.size)
+        return fitted(read_photo(self.sources[index]).pixels, self.size, self.fit)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at ``indices``, N x H x W x 3 uint8."""
@@ -130,7 +173,7 @@ class Images(Sequence):
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Images":
         """The same store seen through ``indices``; the cached pixels are copied, not decoded again."""
-        part = Images([], self.size, name=self.name)
+        part = Images([], self.size, name=self.name, fit=self.fit)
         part.sources = [self.sources[int(i)] for i in indices]
         part.cache = None if self.cache is None else self.cache[indices]
         if self._seen is not None:

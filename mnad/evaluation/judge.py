@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mnad.config import PUBLISHED
 from mnad.data.checks import is_grey
 from mnad.data.dataset import Photographs, Videos
-from mnad.data.images import Images
+from mnad.data.images import Images, content, to_input
 from mnad.data.source import index_batches
 from mnad.detector import Detector
 from mnad.evaluation.frames import VideoTerms, kept_items, score_video, video_scores
@@ -44,13 +44,16 @@ class Scorer(Protocol):
 
 def pixel_quality(scorer: Scorer, images: Images, masks: np.ndarray) -> dict[str, float] | None:
     """Pixel AUROC and AUPRO of the anomaly maps; None for a scorer without maps."""
-    maps = []
+    maps, inside = [], []
     for indices in index_batches(len(images), 32, "anomaly maps"):
-        part = scorer.anomaly_map(images.batch(indices))
+        pixels = images.batch(indices)
+        part = scorer.anomaly_map(pixels)
         if part is None:
             return None
         maps.append(part)
-    return pixel_metrics(np.concatenate(maps), masks)
+        if images.fit == "letterbox":
+            inside.append(content(to_input(pixels)).numpy())
+    return pixel_metrics(np.concatenate(maps), masks, np.concatenate(inside) if inside else None)
 
 
 def scores_table(names: list[str], labels: np.ndarray, scores: Mapping, thresholds: Mapping) -> pd.DataFrame:

@@ -126,7 +126,7 @@ def collect(
                 f"images.height and images.width divided by {stride}"
             )
         raw.append(terms[detector.primary].cpu().numpy())
-        error = ((out.output - target) / 2).square().mean(dim=1)  # B x H x W
+        error = detector.model.anomaly_map(target, out)  # B x H x W
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
         chosen = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
@@ -143,7 +143,8 @@ def collect(
         errors = error.cpu().numpy()
         ceiling = ceiling or max(float(np.quantile(errors, 0.995)), 1e-6)
         start = part.stop
-        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(out.output), errors, strict=True)]
+        shown = out.output if "image" in detector.model.gives else target  # features cannot be shown
+        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(shown), errors, strict=True)]
     arrays = {key: np.concatenate(values) for key, values in kept.items() if values}
     check_spread(arrays["query"], name)
     columns = [c for c in ("file", "set", "label", "group", "kind", "video", "frame") if c in data.table]

@@ -5,13 +5,14 @@ from dataclasses import asdict
 
 import torch
 
-from mnad.config import ModelConfig
+from mnad.config import FeatureConfig, ModelConfig
+from mnad.model.feature_mnad import FeatureMNAD
 from mnad.model.mnad import MNAD
 from mnad.model.network import Network
 from mnad.run import UserError
 
-MODELS: dict[str, type[Network]] = {"mnad": MNAD}
-CONFIGS: dict[str, type[ModelConfig]] = {}  # of models with options of their own
+MODELS: dict[str, type[Network]] = {"mnad": MNAD, "mnad_features": FeatureMNAD}
+CONFIGS: dict[str, type[ModelConfig]] = {"mnad_features": FeatureConfig}  # of models with options of their own
 
 
 def register(name: str, model: type[Network], config: type[ModelConfig] = ModelConfig) -> None:

@@ -3,3 +3,7 @@
 
 class UserError(ValueError):
     """A mistake in the user's input; its message is one line: which file, key or value; expected X, got Y."""
+
+
+class NotInstalled(UserError):
+    """Something that needs an optional package which is not there."""

@@ -134,7 +134,7 @@ def read_log(path: Path) -> "pd.DataFrame":
         log = pd.read_json(path, lines=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is no log of a training ({error}); expected one JSON object a line") from error
-    missing = {"epoch", "pixel", "validation_pixel"} - set(log.columns)
+    missing = {"epoch", "seconds"} - set(log.columns)
     if missing:
         raise UserError(f"{path}: no {', '.join(sorted(missing))}; expected the log of a training")
     return log

@@ -45,16 +45,21 @@ def region_weights(masks: np.ndarray) -> np.ndarray:
     return weights / max(regions, 1)
 
 
-def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = LIMIT) -> float:
+def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = LIMIT, inside: np.ndarray | None = None) -> float:
     """Area under the mean per-region overlap up to false positive rate ``limit``, over ``limit``: in [0, 1].
 
     Exact: the curve has a corner at every distinct value of the maps. Shapes as in :func:`pixel_auroc`.
+
+    Args:
+        inside: N x H x W bool, the pixels that count; None is all. No mask may reach outside.
 
     Raises:
         UserError: see :func:`check`.
     """
     check(maps, masks)
     order = np.argsort(-maps.ravel(), kind="stable")
+    if inside is not None:
+        order = order[inside.ravel()[order]]
     values = maps.ravel()[order]
     ends = np.flatnonzero(np.r_[np.diff(values) < 0, True])  # the last pixel of each group of equal values
     overlap = np.r_[0, np.cumsum(region_weights(masks).ravel()[order])[ends]]
@@ -65,6 +70,8 @@ def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = LIMIT) -> float:
     return float(np.trapezoid(np.r_[overlap[inside], at_limit], np.r_[rate[inside], limit]) / limit)
 
 
-def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
-    """``pixel_auroc`` and ``aupro``; shapes as in :func:`pixel_auroc`."""
-    return {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks)}
+def pixel_metrics(maps: np.ndarray, masks: np.ndarray, inside: np.ndarray | None = None) -> dict[str, float]:
+    """``pixel_auroc`` and ``aupro``; shapes as in :func:`pixel_auroc`, ``inside`` as in :func:`aupro`."""
+    if inside is None:
+        return {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks)}
+    return {"pixel_auroc": pixel_auroc(maps[inside], masks[inside]), "aupro": aupro(maps, masks, inside=inside)}

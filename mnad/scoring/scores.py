@@ -8,7 +8,7 @@ them or takes the largest.
   where the memory expects metal (empty well), does it glitter (overflow)?
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,16 @@ from mnad.config import ScoreConfig, TermConfig
 from mnad.model.ellipse import Ellipse
 from mnad.model.network import Network, Output
 from mnad.run import UserError
-from mnad.scoring.terms import FeatureDistance, PeakError, PooledDistance, Psnr, Term, WhitenedError
+from mnad.scoring.terms import (
+    FeatureDistance,
+    FeatureError,
+    PeakDistance,
+    PeakError,
+    PooledDistance,
+    Psnr,
+    Term,
+    WhitenedError,
+)
 from mnad.scoring.wells import (
     EllipseDistance,
     EllipseError,
@@ -35,6 +44,8 @@ TERMS: dict[str, type[Term]] = {
     "peak_error": PeakError,
     "pooled_distance": PooledDistance,
     "whitened_error": WhitenedError,
+    "peak_distance": PeakDistance,
+    "feature_error": FeatureError,
     "ellipse_error": EllipseError,
     "ellipse_distance": EllipseDistance,
     "ellipse_whitened_error": EllipseWhitenedError,
@@ -76,7 +87,8 @@ class Score(nn.Module):
 
     Args:
         config: what to build.
-        has_memory: False drops the terms that need a memory (a plain autoencoder's MNAD score is its PSNR).
+        gives: what the model gives, see :class:`mnad.model.network.Network`; terms that need another thing are
+            dropped (a plain autoencoder's MNAD score is its PSNR).
         members: models whose outputs it rates.
         size: (height, width) of the images, for terms with statistics.
     """
@@ -85,11 +97,15 @@ class Score(nn.Module):
     high: Tensor  # S * T, the value that becomes 1
 
     def __init__(
-        self, config: ScoreConfig, has_memory: bool = True, members: int = 1, size: tuple[int, int] | None = None
+        self,
+        config: ScoreConfig,
+        gives: Collection[str] = ("image", "distance"),
+        members: int = 1,
+        size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         kept = [(t, build_term(t)) for t in config.terms]
-        kept = [(t, term) for t, term in kept if has_memory or not term.needs_memory]
+        kept = [(t, term) for t, term in kept if term.needs in gives]
         self.names = [t.name for t, _ in kept]
         self.dropped = len(kept) < len(config.terms)
         self.terms = [term for _, term in kept]
@@ -161,7 +177,7 @@ def fit_statistics(
 
 
 def measure(
-    models: Sequence[Network], scores: Mapping[str, Score], x: Tensor, target: Tensor
+    models: Sequence[Callable[[Tensor], Output]], scores: Mapping[str, Score], x: Tensor, target: Tensor
 ) -> tuple[Output, dict[str, Tensor]]:
     """Output of the first model for ``x``, and the raw terms of every score, B x S * T float64.
 

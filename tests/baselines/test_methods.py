@@ -10,7 +10,6 @@ import torch
 from layouts_on_disk import SIZE, fill
 
 from baselines.config import MemAEConfig
-from baselines.efficientnet_lite import PACKAGE
 from baselines.memae import MemAE, hard_shrink
 from baselines.method import Method
 from baselines.patchcore import PatchCore, coreset
@@ -21,6 +20,7 @@ from baselines.vae import VAE
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig, OptimConfig, mnad_score, wells_score
 from mnad.data.images import Images
 from mnad.model.build import build_model
+from mnad.model.efficientnet import PACKAGE
 from mnad.run import UserError
 from mnad.training.loop import loss_terms, loss_weights, total_loss
 
@@ -88,8 +88,8 @@ def test_unknown_method(tmp_path: Path) -> None:
 
 def test_scores_are_offered_only_where_all_terms_exist() -> None:
     scores = {"wells": wells_score(), "mnad": mnad_score()}
-    assert list(offered_scores(scores, has_memory=True)) == ["psnr", "wells", "mnad"]
-    assert list(offered_scores(scores, has_memory=False)) == ["psnr", "wells"]
+    assert list(offered_scores(scores, gives=["image", "distance"])) == ["psnr", "wells", "mnad"]
+    assert list(offered_scores(scores, gives=["image"])) == ["psnr", "wells"]
 
 
 # --- variational autoencoder ---

@@ -118,7 +118,7 @@ def test_a_constant_term_does_not_divide_by_zero():
 
 
 def test_without_memory_the_paper_score_is_psnr():
-    assert Score(mnad_score(), has_memory=False).names == ["psnr"]
+    assert Score(mnad_score(), gives=["image"]).names == ["psnr"]
 
 
 def test_statistics_travel_in_the_state_dict():

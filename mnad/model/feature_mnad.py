@@ -1,0 +1,204 @@
+"""MNAD on deep features: encode with a frozen network, whiten, read, decode; fitted in closed form.
+
+What a surface looks like is known to a network that has seen a million photographs, so nothing here is trained by a
+gradient. The four steps are MNAD's: queries are local features, each read from a memory of normal ones where it stands
+(:mod:`mnad.model.places`), and the decoder rebuilds the features from what was read. Both terms of the paper (section
+3.3) follow, in units of the normal spread at the place: the distance to the nearest item, and the error of the rebuilt
+features (their Mahalanobis distance to the true ones, which is ``|z - read|^2``).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mnad.config.network import Scope
+from mnad.model.efficientnet import load_pretrained
+from mnad.model.network import Network, Output
+from mnad.model.places import PLACES, PlaceMemory
+from mnad.run import UserError
+from mnad.run.checkpoint import tensors_digest
+
+SMOOTHING = 4 / 224  # deviation of the blur of an anomaly map in shorter sides; PaDiM and PatchCore: 4 pixels of 224
+PIXELS = 16 * 224 * 224  # of the images that the network sees at once: what fits into a cache, and into 1 GB at 1024
+PROJECTION_SEED = 0
+SHORT_SIDE = 64  # pixels; smaller images are enlarged, or the maps would have few positions
+
+
+def full_size(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Map of the positions, B x H' x W' -> anomaly map B x H x W float32: bilinear, then a Gaussian blur."""
+    from torchvision.transforms.v2.functional import gaussian_blur
+
+    full = F.interpolate(values[:, None].float(), size, mode="bilinear", align_corners=False)
+    sigma = SMOOTHING * min(size)
+    kernel = min(2 * round(4 * sigma) + 1, 2 * min(size) - 1)
+    return (gaussian_blur(full, [kernel, kernel], [sigma, sigma]) if kernel > 1 else full)[:, 0]
+
+
+def smooth(values: Tensor) -> Tensor:
+    """Mean over 3 x 3 positions (those outside do not count), B x H' x W'."""
+    return F.avg_pool2d(values[:, None], 3, stride=1, padding=1, count_include_pad=False)[:, 0]
+
+
+class FeatureMNAD(Network):
+    """Memory of pretrained features; the arguments are those of :class:`mnad.config.FeatureConfig`.
+
+    The frozen network is not part of the state: ``digest`` names its weights, and a checkpoint that was made with
+    others is refused.
+
+    Attributes:
+        held_out: see :class:`mnad.model.network.Network`.
+    """
+
+    gives: ClassVar[frozenset[str]] = frozenset({"distance", "features"})  # type: ignore[misc]
+    scale: Tensor  # 3 x P or 3 x 1: mean distance, error and detail of normals that the memory has not seen
+    digest: Tensor  # 32 bytes, SHA-256 of the frozen network's weights
+
+    def __init__(
+        self,
+        items: int = 64,
+        strides: Sequence[int] = (8, 16, 32),
+        scope: Scope = "auto",
+        bank: int = 2000,
+        ridge: float = 0.05,
+        channels: int = 112,
+        positions: int = 1600,
+    ) -> None:
+        super().__init__()
+        self.items, self.scope, self.bank, self.positions = items, scope, bank, positions
+        self.strides = tuple(sorted(set(strides)))  # finest first
+        frozen = load_pretrained()
+        self._frozen = [frozen]  # in a list, so that neither state nor parameters hold it
+        if not strides or not set(strides) <= set(frozen.channels):
+            raise UserError(f"model.strides: expected some of {list(frozen.channels)}, got {list(strides)}")
+        generator, self.dim = torch.Generator().manual_seed(PROJECTION_SEED), 0
+        for stride in self.strides:  # drawn from one seed, so not stored
+            self.fine = self.dim  # channels of all strides but the coarsest
+            width = frozen.channels[stride]
+            self.dim += min(width, channels)
+            drawn = torch.randn(width, channels, generator=generator, device="cpu") / width**0.5
+            self.register_buffer(f"projection{stride}", drawn if width > channels else None, persistent=False)
+        self.fine = self.fine or self.dim
+        self.register_buffer("scale", torch.ones(3, 1))
+        named = bytes.fromhex(tensors_digest(frozen.state_dict()))
+        self.register_buffer("digest", torch.tensor(list(named), dtype=torch.uint8))
+        self.places = PlaceMemory(self.dim, ridge)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FeatureMNAD":
+        """Move the frozen network with the rest."""
+        self._frozen[0]._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *others: object) -> None:
+        """Refuse features of another network; take the shape of ``scale`` from the checkpoint."""
+        named = state.get(f"{prefix}digest")
+        if named is not None and not torch.equal(named.cpu(), self.digest.cpu()):
+            found = bytes(self.digest.tolist()).hex()[:12]
+            raise UserError(
+                f"checkpoint: made with a frozen network of digest {bytes(named.tolist()).hex()[:12]}; expected the "
+                f"weights of {self._frozen[0].package} that are installed here, {found}"
+            )
+        if f"{prefix}scale" in state:
+            self.scale = torch.ones_like(state[f"{prefix}scale"], device=self.scale.device)
+        super()._load_from_state_dict(state, prefix, *others)
+
+    def frozen_parameters(self) -> Iterator[Tensor]:
+        """See :class:`mnad.model.network.Network`."""
+        return self._frozen[0].parameters()
+
+    def configured_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See :class:`mnad.model.network.Network`; the rest follows the data."""
+        return {"dim": (self.dim,)}
+
+    def grid(self, finest: Sequence[int]) -> tuple[int, int]:
+        """(H', W') of the query map, from that of the finest features: halved until at most ``positions`` are left."""
+        height, width = finest
+        while height * width > self.positions:
+            height, width = -(-height // 2), -(-width // 2)
+        return height, width
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> features B x D x H' x W': each stride's map is averaged over 3 x 3 positions
+        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Images below ``SHORT_SIDE``
+        are enlarged by a whole number first."""
+        self.check_input(x)
+        factor = -(-SHORT_SIDE // min(x.shape[2:]))
+        if factor > 1:
+            x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+        whole = []
+        for part in x.split(max(1, PIXELS // (x.shape[2] * x.shape[3]))):
+            maps = self._frozen[0].features(part.contiguous(memory_format=torch.channels_last), self.strides)
+            size, joined = self.grid(maps[self.strides.index(min(self.strides))].shape[2:]), []
+            for stride, features in zip(self.strides, maps, strict=True):
+                projection = getattr(self, f"projection{stride}")
+                if projection is not None:
+                    features = torch.einsum("bchw,cd->bdhw", features, projection)
+                features = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
+                if features.shape[2] > size[0]:
+                    features = F.adaptive_avg_pool2d(features, size)
+                joined.append(F.interpolate(features, size, mode="bilinear", align_corners=False))
+            whole.append(torch.cat(joined, dim=1).contiguous())
+        return torch.cat(whole)
+
+    def by_place(self, features: Tensor) -> Tensor:
+        """B x D x H' x W' -> P x N x D, as the memory has its places: position by position, or all in one."""
+        found = features.flatten(2).permute(2, 0, 1)  # H'W' x B x D
+        return found.flatten(0, 1)[None] if self.places.places == 1 else found
+
+    @torch.no_grad()
+    def recall(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Whiten and read features, B x D x H' x W'.
+
+        Returns:
+            queries and what was read, H'W' x B x D; and 3 x H'W' x B, not divided by ``scale`` yet: squared distance to
+            the nearest item, squared error of what was read, and its detail, that of the finer strides alone. (The
+            whitening is triangular, so the first channels are whitened among themselves.)
+        """
+        x = self.by_place(features)
+        count, parts = len(x), []
+        for first in range(0, count, PLACES):
+            part = slice(first, first + PLACES)
+            for rows in x[part].split(PLACES * 64, dim=1):  # a shared memory has one place with every row
+                z = self.places.whiten(rows.to(self.places.mean), part)
+                read, distance = self.places.read(z, part)
+                error = (z - read).square()
+                parts.append((z, read, distance, error.sum(dim=2), error[:, :, : self.fine].sum(dim=2)))
+        found = [torch.cat(values, dim=1 if count == 1 else 0) for values in zip(*parts, strict=True)]
+        z, read, *terms = (values.reshape(-1, len(features), *values.shape[2:]) for values in found)
+        return z, read, torch.stack(terms)
+
+    def standardised(self, terms: Tensor, scale: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
+        """Terms 3 x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is usual
+        at the place."""
+        maps = [
+            smooth((values / usual[:, None]).T.reshape(-1, *size)) for values, usual in zip(terms, scale, strict=True)
+        ]
+        return dict(zip(("distance", "error", "detail"), maps, strict=True))
+
+    def forward(self, x: Tensor) -> Output:
+        """B x 3 x H x W in [-1, 1] -> :class:`Output`, whose ``output`` are the rebuilt features B x D x H' x W'.
+
+        Raises:
+            UserError: images of another size than those it was fitted on.
+        """
+        features = self.encode(x)
+        size, places = tuple(features.shape[2:]), self.places.places
+        if places not in (1, size[0] * size[1]):
+            raise UserError(f"images: {size[0]} x {size[1]} positions; expected those of the fit, {places}")
+        z, read, terms = self.recall(features)
+        rebuilt = self.places.decode(read.reshape(places, -1, self.dim)).reshape(read.shape)
+        z, read, rebuilt = (v.permute(1, 0, 2).reshape(len(x), *size, self.dim) for v in (z, read, rebuilt))
+        return Output(
+            rebuilt.permute(0, 3, 1, 2),
+            z,
+            (),
+            read,
+            **self.standardised(terms, self.scale, size),
+        )
+
+    def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
+        """Detail of each position, enlarged and blurred: B x H x W. The coarsest features see too far to point."""
+        return full_size(out.detail, target.shape[2:])

@@ -1,0 +1,141 @@
+"""MNAD on features with a stub of the frozen network: shapes, both terms, maps, checkpoint, other sizes and weights."""
+
+import numpy as np
+import pytest
+import torch
+
+import baselines
+from mnad.config import (
+    DetectorConfig,
+    FeatureConfig,
+    ImageConfig,
+    ScoreConfig,
+    TermConfig,
+    ThresholdConfig,
+    TrainConfig,
+)
+from mnad.detector import Detector
+from mnad.experiment import for_model
+from mnad.model import feature_mnad
+from mnad.model.feature_mnad import FeatureMNAD
+from mnad.run import UserError
+from mnad.training.closed_form import fit
+from tests.stub_network import StubNetwork, stub  # noqa: F401
+
+SIDE = 64
+SURFACE = ScoreConfig(
+    [TermConfig("feature_error", 0.7), TermConfig("peak_distance", 0.3)],
+    normalise="spread",
+    threshold=ThresholdConfig("normal_quantile", normal_quantile=0.95),
+)
+pytestmark = pytest.mark.usefixtures("stub")
+
+
+def config(**model: object) -> DetectorConfig:
+    options = {"name": "mnad_features", "items": 5, "strides": [8, 16], "scope": "position"} | model
+    return DetectorConfig(
+        model=FeatureConfig(**options), images=ImageConfig(SIDE, SIDE), scores={"surface": SURFACE}, primary="surface"
+    )
+
+
+def normals(count: int, seed: int) -> np.ndarray:
+    """The same picture each time, with noise."""
+    base = np.random.default_rng(0).integers(60, 190, (SIDE, SIDE, 3))
+    return np.clip(base + np.random.default_rng(seed).normal(0, 6, (count, SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+
+
+def scratched(count: int, seed: int) -> np.ndarray:
+    images = normals(count, seed)
+    images[:, 16:24, 32:40] = 255
+    return images
+
+
+@pytest.fixture
+def detector() -> Detector:
+    detector = Detector(config())
+    source, validation = (detector.source(normals(n, seed)) for n, seed in ((40, 1), (10, 2)))
+    fit(detector.model, source, validation, 0)
+    detector.calibrate(validation)
+    return detector
+
+
+def test_a_scratch_is_found_and_pointed_at(detector) -> None:
+    assert detector.score(scratched(6, 3)).min() > detector.score(normals(20, 4)).max()
+    maps = detector.anomaly_map(scratched(3, 5))
+    assert maps.shape == (3, SIDE, SIDE) and maps.dtype == np.float32
+    for found in maps:
+        row, column = np.unravel_index(found.argmax(), found.shape)
+        assert 12 <= row < 28 and 28 <= column < 44
+
+
+def test_output_has_the_promised_shapes(detector) -> None:
+    out = detector.outputs(normals(2, 6))
+    assert out.queries.shape == out.read.shape == (2, 8, 8, 11) and out.output.shape == (2, 11, 8, 8)
+    assert out.distance.shape == out.error.shape == (2, 8, 8)
+
+
+def test_a_normal_that_was_not_seen_has_distance_one_on_average(detector) -> None:
+    out = detector.outputs(normals(60, 7))
+    assert out.distance.mean().item() == pytest.approx(1, abs=0.1)
+    assert out.error.mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_scores_survive_the_checkpoint(detector, tmp_path) -> None:
+    detector.save(tmp_path / "model.safetensors")
+    again = Detector.load(tmp_path / "model.safetensors")
+    images = scratched(3, 8)
+    assert np.array_equal(again.score(images), detector.score(images))
+    assert np.array_equal(again.anomaly_map(images), detector.anomaly_map(images))
+    assert again.thresholds == detector.thresholds
+
+
+def test_a_checkpoint_with_other_frozen_weights_is_refused(detector, tmp_path, monkeypatch) -> None:
+    detector.save(tmp_path / "model.safetensors")
+    monkeypatch.setattr(feature_mnad, "load_pretrained", lambda: StubNetwork(1))
+    with pytest.raises(UserError, match=r"digest [0-9a-f]{12}; expected the weights of stub that are installed here"):
+        Detector.load(tmp_path / "model.safetensors")
+
+
+def test_grey_pictures_are_scored(detector) -> None:
+    grey = np.repeat(normals(2, 9)[..., :1], 3, axis=3)
+    assert np.isfinite(detector.score(grey)).all()
+
+
+def test_few_positions_are_kept_of_a_large_image() -> None:
+    model = FeatureMNAD(strides=[8, 16], positions=16)
+    assert model.encode(torch.zeros(1, 3, 64, 64)).shape == (1, 11, 4, 4)
+    assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 64, 72)).shape == (1, 11, 8, 9)
+
+
+def test_a_small_image_is_enlarged() -> None:
+    assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 16, 24)).shape == (1, 11, 8, 12)
+
+
+def test_wide_maps_are_projected_the_same_way_every_time() -> None:
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = [FeatureMNAD(strides=[8, 16], channels=5).encode(x) for _ in range(2)]
+    assert found[0].shape == (1, 10, 8, 8) and torch.equal(*found)
+
+
+def test_images_of_another_size_than_the_fit_are_refused(detector) -> None:
+    with pytest.raises(UserError, match="10 x 10 positions; expected those of the fit, 64"):
+        detector.model(torch.zeros(1, 3, 80, 80))
+
+
+def test_a_stride_that_the_network_does_not_have() -> None:
+    with pytest.raises(UserError, match=r"model.strides: expected some of \[8, 16\], got \[8, 4\]"):
+        FeatureMNAD(strides=[8, 4])
+
+
+def test_a_plain_autoencoder_beside_it_is_judged_by_the_score_it_has() -> None:
+    baselines.register()
+    train = TrainConfig(model=FeatureConfig(name="mnad_features", strides=[8, 16]))
+    assert (train.primary, train.compare) == ("surface", [])
+    assert for_model(train, "mnad_features").primary == "surface" and for_model(train, "conv_ae").primary == "mnad"
+
+
+def test_the_checkpoint_holds_the_options_of_its_own_model_only() -> None:
+    stored = Detector(config())._stored_config()["model"]
+    assert stored["strides"] == [8, 16] and "memae_items" not in stored
+    plain = DetectorConfig(model=FeatureConfig(name="mnad", width=4, item_dim=8))
+    assert "strides" not in Detector(plain)._stored_config()["model"]
