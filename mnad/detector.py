@@ -255,6 +255,8 @@ class Detector:
         source = self.source(images)
         around = None if self.correction is None else self.correction.surroundings
         terms = self.raw_terms(source, batch_size=batch_size)[self.primary] if terms is None else terms
+        names = self.scores[self.primary].names
+        terms = terms.reshape(len(terms), -1, len(names)).mean(axis=1)  # over the members
         parts = [
             picture_statistics(target, around).cpu().numpy()
             for _, target in batches(source, batch_size, device=self.device)
