@@ -141,7 +141,7 @@ class Score(nn.Module):
             low, high = raw.amin(dim=0), raw.amax(dim=0)
         else:
             low = raw.quantile(0.5, dim=0)
-            high = torch.stack([raw[:, i].quantile(q) for i, q in enumerate(self.quantiles)])
+            high = torch.stack([raw[:, i].quantile(q) for i, q in enumerate(self.quantiles * self.members)])
         self.low.copy_(low)
         # A term that is the same for every normal says nothing about scale: leave its unit as it is.
         self.high.copy_(torch.where(high > low, high, low + 1))

@@ -56,7 +56,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_rows_are_those_of_the_detector(model: Path, photographs: Path, tmp_path: Path, capsys):
     assert main([str(model), str(photographs), "--csv", str(tmp_path / "v.csv")]) == 1
     found = rows(tmp_path / "v.csv")
-    assert list(found[0]) == [*COLUMNS, "camera", "time", "relative_wall_hue", "relative_glitter"]
+    assert list(found[0]) == [*COLUMNS, "camera", "time", *Detector.load("synthetic").scores["wells"].names]
     assert len(found) == 8
     for verdict, row in zip(Detector.load("synthetic").predict([row["path"] for row in found]), found, strict=True):
         expected = verdict.row()
