@@ -99,7 +99,7 @@ class FeatureConfig(ModelConfig):
 
     Args:
         strides: ``mnad_features``: pixels per position of the feature maps that are joined, of 4, 8, 16 and 32.
-        scope: ``mnad_features``: ``position``: whitening and items of each position of the image, for parts that
+        item_scope: ``mnad_features``: ``position``: whitening and items of each position of the image, for parts that
             always lie in the same place. ``shared``: one whitening and one bank of items, for textures without
             fixed places. ``auto``: what finds more drawn defects on normals that were held back; never the test.
         bank: ``mnad_features``: items of a shared memory; one by position has ``items`` at each.
@@ -109,7 +109,7 @@ class FeatureConfig(ModelConfig):
     """
 
     strides: list[int] = field(default_factory=lambda: [8, 16, 32])
-    scope: PlaceScope = "auto"
+    item_scope: PlaceScope = "auto"
     bank: int = 2000
     ridge: float = 0.05
     channels: int = 112

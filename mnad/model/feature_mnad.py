@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnad.config.network import Scope
+from mnad.config.network import PlaceScope
 from mnad.model.efficientnet import load_pretrained
 from mnad.model.network import Network, Output
 from mnad.model.places import PLACES, PlaceMemory
@@ -52,7 +52,7 @@ class FeatureMNAD(Network):
         held_out: see :class:`mnad.model.network.Network`.
     """
 
-    gives: ClassVar[frozenset[str]] = frozenset({"distance", "features"})  # type: ignore[misc]
+    gives: ClassVar[frozenset[str]] = frozenset({"distance", "features"})
     scale: Tensor  # 3 x P or 3 x 1: mean distance, error and detail of normals that the memory has not seen
     digest: Tensor  # 32 bytes, SHA-256 of the frozen network's weights
 
@@ -60,14 +60,14 @@ class FeatureMNAD(Network):
         self,
         items: int = 64,
         strides: Sequence[int] = (8, 16, 32),
-        scope: Scope = "auto",
+        item_scope: PlaceScope = "auto",
         bank: int = 2000,
         ridge: float = 0.05,
         channels: int = 112,
         positions: int = 1600,
     ) -> None:
         super().__init__()
-        self.items, self.scope, self.bank, self.positions = items, scope, bank, positions
+        self.items, self.scope, self.bank, self.positions = items, item_scope, bank, positions
         self.strides = tuple(sorted(set(strides)))  # finest first
         frozen = load_pretrained()
         self._frozen = [frozen]  # in a list, so that neither state nor parameters hold it
@@ -196,9 +196,9 @@ class FeatureMNAD(Network):
             z,
             (),
             read,
-            **self.standardised(terms, self.scale, size),
+            **self.standardised(terms, self.scale, size),  # type: ignore[arg-type]
         )
 
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
         """Detail of each position, enlarged and blurred: B x H x W. The coarsest features see too far to point."""
-        return full_size(out.detail, target.shape[2:])
+        return full_size(out.detail, target.shape[2:])  # type: ignore[arg-type]

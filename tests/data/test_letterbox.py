@@ -41,7 +41,7 @@ def test_an_image_of_the_right_shape_is_not_changed() -> None:
 
 @pytest.mark.usefixtures("stub")
 def test_the_filling_has_no_distance_and_no_map() -> None:
-    model = FeatureConfig(name="mnad_features", items=4, strides=[8, 16], scope="position")
+    model = FeatureConfig(name="mnad_features", items=4, strides=[8, 16], item_scope="position")
     images = ImageConfig(64, 64, "letterbox")
     detector = Detector(DetectorConfig(model=model, images=images, scores={"surface": SURFACE}, primary="surface"))
     source = Images([noise(64, 32, i) for i in range(12)], (64, 64), fit="letterbox")

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("stub")
 
 
 def config(**model: object) -> DetectorConfig:
-    options = {"name": "mnad_features", "items": 5, "strides": [8, 16], "scope": "position"} | model
+    options = {"name": "mnad_features", "items": 5, "strides": [8, 16], "item_scope": "position"} | model
     return DetectorConfig(
         model=FeatureConfig(**options), images=ImageConfig(SIDE, SIDE), scores={"surface": SURFACE}, primary="surface"
     )

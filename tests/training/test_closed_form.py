@@ -38,14 +38,14 @@ def shifted(count: int, seed: int) -> np.ndarray:
 
 
 def test_scope_by_position_for_a_part_that_lies_in_one_place() -> None:
-    detector = Detector(config(scope="auto", bank=60))
+    detector = Detector(config(item_scope="auto", bank=60))
     record = fit(detector.model, images(normals(24, 1)), images(normals(6, 2)), 0)
     assert record["scope"] == "position" and detector.model.places.places == 64
     assert record["defects_auroc"]["position"] > record["defects_auroc"]["shared"]
 
 
 def test_shared_scope_for_a_texture_that_starts_anywhere() -> None:
-    detector = Detector(config(scope="auto", bank=60))
+    detector = Detector(config(item_scope="auto", bank=60))
     record = fit(detector.model, images(shifted(24, 1)), images(shifted(6, 2)), 0)
     assert record["scope"] == "shared" and detector.model.places.places == 1
     assert record["items"] == 60
@@ -83,7 +83,7 @@ def test_from_enough_normals_on_validation_images_stay_unseen(monkeypatch) -> No
 
 
 def test_the_training_loop_fits_it_and_logs_one_line(tmp_path, capsys) -> None:
-    detector = Detector(config(scope="auto", bank=20))
+    detector = Detector(config(item_scope="auto", bank=20))
     train(detector.model, images(normals(12, 1)), images(normals(3, 2)), OptimConfig(), 0, tmp_path)
     (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
     record = json.loads(line)

@@ -162,7 +162,7 @@ def test_memory_health_by_hand():
         (["--optim.device=abacus"], r"device: 'abacus' is not available on this machine; expected auto, cpu or cuda"),
         (["--threshold.spill_quantile=3"], r"threshold\.anomalous_quantile: expected a number from 0 to 1, got 3\.0"),
         (["--seed=-1"], "seed: expected 0 or more, got -1"),
-        (["--model.name=gan"], r"model\.name: expected one of mnad, conv_ae, vae, memae, got 'gan'"),
+        (["--model.name=gan"], r"model\.name: expected one of mnad, .*, got 'gan'"),
         (["--model.items=0"], r"model\.items: expected at least 1, got 0"),
         (["--images.height=30"], r"images\.height: expected a positive multiple of 8, got 30"),
         (["--primary=luck"], "primary: expected one of wells, mnad, got 'luck'"),
