@@ -64,7 +64,7 @@ def study_memory(
     for how in (MEAN, RANDOM, SHUFFLED):
         altered = with_altered_items(detector, how, counts, sources)
         found[how] = evaluate_photographs(altered, data).scores[primary]
-    inside = Ellipse().mask(*grid).flatten().numpy()  # type: ignore[attr-defined]
+    inside = Ellipse().mask(*grid).flatten()
     bits = usage(normal, read_items(model, sources["known"]), model.memory.groups, count, inside)
     return found, bits
 

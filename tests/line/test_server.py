@@ -71,7 +71,7 @@ def test_a_row_for_each_image_also_for_bad_ones(client, detector, photographs):
     for error, reason in zip(errors, ("is not a readable image", "is empty (zero bytes)", "is cut off"), strict=True):
         assert reason in error and "\n" not in error
     for row, verdict in zip((row for row in rows if not row["error"]), detector.predict(photographs), strict=True):
-        assert row["score"] == pytest.approx(verdict.score, rel=1e-5) and row["verdict"] == verdict.verdict
+        assert row["score"] == pytest.approx(verdict.score, abs=1e-4) and row["verdict"] == verdict.verdict
         assert row["margin"] == pytest.approx(row["score"] - row["threshold"])
     assert list(rows[0])[:8] == ["path", "verdict", "score", "threshold", "margin", "error", "camera", "time"]
 
@@ -93,7 +93,7 @@ def test_wells_of_a_camera(client, detector, picture):
     assert (rows[0]["camera"], rows[0]["time"]) == ("10_CAM_C", "2023-03-01T05:39:27.929")
     cuts = [picture[b["y"] : b["y"] + b["height"], b["x"] : b["x"] + b["width"]] for b in BOXES]
     expected = [verdict.score for verdict in detector.predict(cuts)]
-    assert [row["score"] for row in rows[:2]] == pytest.approx(expected, rel=1e-5)
+    assert [row["score"] for row in rows[:2]] == pytest.approx(expected, abs=1e-4)
     assert "box 'right 2' ends at 108, 82; expected one inside the picture of 120 x 60" in rows[3]["error"]
     remembered = client.get("/wells").json()
     mine = {well["well"]: well for well in remembered["wells"] if well["camera"] == "10_CAM_C" and well["well"]}
