@@ -10,6 +10,7 @@ import numpy as np
 from mnad.data.reading import decode, resize, to_rgb8
 from mnad.detector import Detector
 from mnad.line.boxes import Box
+from mnad.line.gauge import LineGauge
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
 
@@ -101,6 +102,7 @@ class Judge:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.size = detector.config.images.size
+        self.gauge = LineGauge(detector)
 
     def prepare(self, upload: Upload) -> Judged:
         """Decode one upload and cut it into its wells; what is wrong with it stands in their verdicts."""
@@ -131,9 +133,11 @@ class Judge:
     def compute(self, some: list[Judged]) -> list[Judged]:
         """``some`` with the verdicts on all their wells."""
         good = [part for judged in some for part in judged.parts if part.pixels is not None]
-        verdicts = self.detector.predict(filled([part.pixels for part in good]), BATCH)
+        verdicts = self.detector.predict(filled([part.pixels for part in good]), BATCH, statistics=True)
         for part, verdict in zip(good, verdicts, strict=False):  # the fillers come last
-            part.verdict = replace(verdict, path=part.verdict.path)
+            name = part.verdict.path
+            part.verdict = replace(verdict, path=name, error=verdict.error.replace(verdict.path, name, 1))
+            self.gauge.update(part.verdict)
         for judged in some:
             if judged.wants_map and judged.parts[0].pixels is not None:
                 judged.parts[0].map = self.detector.anomaly_map(judged.parts[0].pixels[None])[0]

@@ -219,6 +219,11 @@ def build_app(
         """That it runs."""
         return {"status": "ok"}
 
+    @app.get("/drift")
+    def drift() -> dict[str, object]:
+        """What the threshold promises, and whether the camera still sees what it was promised for."""
+        return {"drifted": judge.gauge.drifted, "lines": judge.gauge.lines()}
+
     @app.get("/version")
     def version() -> dict[str, object]:
         """What runs here, and what it takes."""

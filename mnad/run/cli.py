@@ -111,6 +111,12 @@ def words_last(argv: Sequence[str]) -> list[str]:
     return [*options, "--", *words] if words else options
 
 
+def underscored(word: str) -> str:
+    """``--skip-bad=true`` as ``--skip_bad=true``: no option has a hyphen."""
+    name, equals, value = word.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
+
+
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
     """Fill ``config_class`` from ``argv``.
 
@@ -118,7 +124,7 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
         UserError: unknown option or key, or a value of the wrong type.
     """
     parser = build_parser(config_class, description)
-    words = [modern_argument(word) for word in (sys.argv[1:] if argv is None else argv)]
+    words = [underscored(modern_argument(word)) for word in (sys.argv[1:] if argv is None else argv)]
     takes_words = bool(positional(config_class))
     words = give_switches_values(parser, words, takes_words)
     try:

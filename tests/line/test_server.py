@@ -250,6 +250,8 @@ def test_token_and_other_sites():
 
 def test_health_version_metrics(client, photographs):
     assert client.get("/health").json() == {"status": "ok"}
+    drift = client.get("/drift").json()
+    assert drift["drifted"] is None and "of the 200 pictures that it needs to start" in drift["lines"][-1]
     told = client.get("/version").json()
     import hashlib
 

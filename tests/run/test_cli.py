@@ -26,3 +26,8 @@ def test_inherited_options_have_their_help():
 
     text = build_parser(TrainConfig).format_help()
     assert "folder of photographs or of videos" in text and "the network" in text
+
+
+def test_hyphens_in_options_are_read():
+    assert parse(TrainConfig, ["--skip-bad"]).skip_bad
+    assert parse(TrainConfig, ["--optim.batch-size=3"]).optim.batch_size == 3

@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 from helpers import ROOT, TINY
+from video_data import write_dataset
 
 from mnad.scoring.metrics import wilson
 
@@ -163,3 +164,19 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkey
     assert f"{theirs}: holds other files than a run of this command" in error_line()
     assert [path.name for path in theirs.iterdir()] == ["ablation.csv"]
     assert (theirs / "ablation.csv").read_bytes() == before
+
+
+def test_ablation_of_videos(script, tmp_path):
+    """Both evaluations of a video have their rows."""
+    config = tmp_path / "film.yaml"
+    config.write_text(
+        "compare: []\nmodel: {variant: pred, width: 4, item_dim: 16}\nimages: {height: 16, width: 24}\n"
+        "optim: {epochs: 1, threads: 1}\nthreshold: {rule: normal_quantile}\n"
+    )
+    data, out = write_dataset(tmp_path / "data"), tmp_path / "out"
+    assert script("ablate", "--data", data, "--configs", f"[{config}]", "--seeds=1", "--out", out) == 0
+    runs = pd.read_csv(out / "ablation_runs.csv")
+    assert runs["model"].tolist() == ["mnad, with test-time update", "mnad, no test-time update"]
+    stored = json.loads((out / "film" / "seed0" / "metrics.json").read_text())["evaluations"]
+    expected = [stored[name]["scores"]["mnad"]["auroc"] for name in ("with test-time update", "no test-time update")]
+    assert runs["auroc"].tolist() == pytest.approx(expected)

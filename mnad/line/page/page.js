@@ -44,6 +44,9 @@ async function look() {
       find('key').hidden = true
     }
     await wells.refresh()
+    const drift = await (await ask('drift')).json()
+    find('drift').textContent = drift.lines[drift.lines.length - 1]
+    find('drift').classList.toggle('drifted', drift.drifted === true)
     state(true, 'ready')
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
