@@ -8,14 +8,6 @@ import numpy as np
 from mnad.data.images import Images
 from mnad.run import UserError
 
-COLOUR = 0.02  # on [-1, 1]; the greyest colour picture of the wells has 0.068
-
-
-def is_grey(image: np.ndarray) -> bool:
-    """Whether H x W x 3 uint8 has no colour: the mean difference of its largest and smallest channel is below 2.55
-    grey levels (0.02 on [-1, 1])."""
-    return float((image.max(axis=2).astype(np.float32) - image.min(axis=2)).mean()) / 127.5 < COLOUR
-
 
 def duplicates(roles: Mapping[str, Images]) -> dict[str, int]:
     """How many images of a later role are, byte for byte, also in an earlier one; warns when there are any.

@@ -18,6 +18,7 @@ from mnad.run import UserError
 MAX_PIXELS = 100_000_000
 PLAIN = 64_000  # bytes of a JPEG that cannot hold too many pixels: at least one bit for 64 of them
 ORIENTATION = 0x0112  # EXIF tag
+COLOUR = 0.02  # on [-1, 1]; the greyest colour picture of the wells has 0.068
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -204,3 +205,14 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def is_grey(image: np.ndarray) -> bool:
+    """Whether H x W x 3 uint8 has no colour: the mean difference of its largest and smallest channel is below 2.55
+    grey levels (0.02 on [-1, 1])."""
+    return float((image.max(axis=2).astype(np.float32) - image.min(axis=2)).mean()) / 127.5 < COLOUR
+
+
+def no_colour(name: str) -> str:
+    """Why a picture that :func:`is_grey` has no verdict, where that rests on colour."""
+    return f"{name}: has no colour; expected a photograph in colour"

@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from mnad.config import DetectorConfig
-from mnad.data.checks import is_grey
 from mnad.data.clips import Windows
 from mnad.data.images import fitted, to_input
-from mnad.data.reading import read_photo
+from mnad.data.reading import is_grey, no_colour, read_photo
 from mnad.detector.calibration import Calibrated
 from mnad.model.build import MODELS, config_class
 from mnad.run import UserError
@@ -94,9 +93,7 @@ class Detector(Calibrated):
         ]
         for i, verdict in enumerate(found):
             if self.needs_colour and is_grey(frames[i, -1]):
-                found[i] = Verdict(
-                    verdict.path, error=f"{verdict.path}: has no colour; expected a photograph in colour"
-                )
+                found[i] = Verdict(verdict.path, error=no_colour(verdict.path))
         return found
 
     @torch.inference_mode()

@@ -12,9 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.config import PUBLISHED
-from mnad.data.checks import is_grey
 from mnad.data.dataset import Photographs, Videos
 from mnad.data.images import Images, content, to_input
+from mnad.data.reading import is_grey
 from mnad.data.source import index_batches
 from mnad.detector import Detector
 from mnad.evaluation.frames import VideoTerms, kept_items, score_video, video_scores

@@ -50,6 +50,7 @@ def metadata(detector: Detector, checkpoint: Path | None) -> dict[str, str]:
         "config": asdict(detector.config.detector()),
         "images": {"height": height, "width": width, "past": detector.past, "channels": "RGB", "type": "uint8"},
         "terms": detector.scores[detector.primary].names,
+        "needs_colour": detector.needs_colour,
         "threshold": asdict(threshold),
         "record": detector.record,
         "export": provenance(),

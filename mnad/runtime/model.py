@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from mnad.data.reading import is_grey, no_colour
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
 
@@ -150,6 +151,7 @@ class Model:
             self.past = int(images["past"])
             self.terms = [str(name) for name in json.loads(self.metadata["terms"])]
             self.threshold = float(json.loads(self.metadata["threshold"])["value"])
+            self.needs_colour = bool(json.loads(self.metadata.get("needs_colour", "false")))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: has damaged metadata ({one_line(error)}); expected {FORMAT}") from error
         if not math.isfinite(self.threshold):
@@ -178,7 +180,11 @@ class Model:
                 on the last frame.
         """
         found = self.run(frames if self.past else frames[:, 0])
-        return [
+        verdicts = [
             Verdict(name, score, self.threshold, dict(zip(self.terms, terms, strict=True)))
             for name, score, terms in zip(names, found["score"].tolist(), found["terms"].tolist(), strict=True)
         ]
+        for i, name in enumerate(names):
+            if self.needs_colour and is_grey(frames[i, -1]):
+                verdicts[i] = Verdict(name, error=no_colour(name))
+        return verdicts

@@ -24,6 +24,7 @@ from mnad.detector import Detector
 from mnad.export.onnx import export_model
 from mnad.run.verdict import COLUMNS
 from mnad.runtime.__main__ import main
+from mnad.runtime.model import Model
 
 FOREIGN = {"torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "jsonargparse", "tqdm", "h5py", "yaml"}
 
@@ -149,3 +150,15 @@ def test_an_environment_without_torch(model: Path, photographs: Path, tmp_path: 
     assert done.returncode == 1 and not done.stderr, done.stderr
     assert main([str(model), str(photographs), "--csv", str(tmp_path / "here.csv")]) == 1
     assert (tmp_path / "v.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+
+
+def test_a_picture_without_colour_is_refused_as_by_the_detector(tmp_path: Path):
+    """The shipped wells rest on colour; what refuses outside the file refuses beside it."""
+    detector = Detector.load("wells")
+    export = tmp_path / "wells.onnx"
+    onnx.save(export_model(detector), export)
+    grey = np.full((32, 48, 3), 90, np.uint8) + np.arange(48, dtype=np.uint8)[None, :, None]
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    (verdict,) = detector.predict([tmp_path / "grey.png"])
+    (other,) = Model(export).judge([str(tmp_path / "grey.png")], grey[None, None])
+    assert verdict.error == other.error == f"{tmp_path / 'grey.png'}: has no colour; expected a photograph in colour"
