@@ -40,7 +40,7 @@ def environment(tmp_path_factory) -> Path:
     source = place / "source"
     source.mkdir()
     for path in ROOT.iterdir():
-        if path.name in ("mnad", "baselines", "bayes", "figures", "scripts", "checkpoints"):
+        if path.name in ("mnad", "baselines", "bayes", "figures", "scripts", "checkpoints", "configs"):
             shutil.copytree(path, source / path.name, ignore=kept if path.name != "mnad" else None)
         elif path.is_file() and not path.name.startswith("."):
             shutil.copy(path, source)
