@@ -150,10 +150,9 @@ def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluat
 
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:
     """``metrics.json``, score tables and plots of one trained model in its ``folder``."""
-    log = read_log(member_folders(folder, detector.config.members)[0] / "log.jsonl")
     logs = [read_log(place / "log.jsonl") for place in member_folders(folder, detector.config.members)]
-    if "pixel" in log:  # a model that is fitted in closed form has no losses
-        plot_losses(folder / "loss.png", log)
+    if "pixel" in logs[0]:  # a model that is fitted in closed form has no losses
+        plot_losses(folder / "loss.png", logs[0])
     for name, result in evaluations.items():
         suffix = "" if name == TEST else f"_{name.replace(' ', '_')}"
         write_csv(folder / f"scores{suffix}.csv", result.table)

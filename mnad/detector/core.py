@@ -114,6 +114,11 @@ class Core:
         """(height, width) of the images that the model sees."""
         return self.config.images.size
 
+    def check_photographs(self) -> None:
+        """Raises ``UserError`` for a detector that predicts frames of videos, which need those before them."""
+        if self.model.variant != "recon":
+            raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
+
     @property
     def past(self) -> int:
         """Frames before the one that is judged: 4 for prediction, 0 for photographs."""

@@ -42,8 +42,7 @@ class Detector(Calibrated):
             UserError: the detector is not calibrated, or predicts frames of videos, which need those before them.
         """
         self.check_calibrated()
-        if self.model.variant != "recon":
-            raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
+        self.check_photographs()
         numbered = enumerate(images)
         while part := list(itertools.islice(numbered, batch_size)):
             yield from self._verdicts(part, statistics)

@@ -12,15 +12,13 @@ from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
 from mnad.line.gauge import LineGauge
-from mnad.line.report import MARK, heat, write_report
+from mnad.line.report import MAP_CEILING, MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
 from mnad.line.screen import printable, screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary
 from mnad.run.files import atomic_path, check_replaceable
 from mnad.run.verdict_table import check_tables, open_tables
-
-MAP_CEILING = 0.05  # mean squared error that is the brightest in a written map, the same in all
 
 
 class Options(Protocol):

@@ -11,12 +11,12 @@ from mnad.data.reading import decode, resize, to_rgb8
 from mnad.detector import Detector
 from mnad.line.boxes import Box
 from mnad.line.gauge import LineGauge
+from mnad.line.report import MAP_CEILING
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
 
 THUMBNAIL = 112  # longer side, in pixels
 BATCH = 64  # wells scored at once
-MAP_CEILING = 0.05  # mean squared error that is the brightest in a map, the same in all
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from mnad.run.verdict_table import CsvWriter, json_row
 
 MARK = '<!doctype html>\n<html lang="en" data-page="mnad-report">'  # how a report begins
 SHOWN = 320  # longer side of a picture in the page, in pixels, at most
+MAP_CEILING = 0.05  # mean squared error that is the brightest in a written map, the same in all
 
 
 @dataclass

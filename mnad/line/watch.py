@@ -116,8 +116,7 @@ class Watcher:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        if self.detector.model.variant != "recon":
-            raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
+        self.detector.check_photographs()
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: missing; expected a folder to watch")
         self.folder = self.folder.resolve()  # the journal knows each image by one name
