@@ -3,26 +3,36 @@
 import hashlib
 import io
 import os
+import re
 import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from mnad.data.hdf5 import is_member, member
 from mnad.data.paths import SUFFIXES
-from mnad.run import UserError
+from mnad.run import UserError, one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAX_PIXELS = 100_000_000
-PLAIN = 64_000  # bytes of a JPEG that cannot hold too many pixels: at least one bit for 64 of them
+STRIP = 1_000_000  # pixels that are converted at once
+JPEG = b"\xff\xd8"  # how the file begins
 ORIENTATION = 0x0112  # EXIF tag
+EXIF_MARKS = (b"Exif\0", b"eXIf", b"EXIF", b"tiff:Orientation")  # of JPEG, PNG, WebP, and of XMP in any of them
+ODD_COLOURS = ("CMYK", "LAB", "LA", "PA")  # that OpenCV reads from a TIFF as if they were others
+# A few bytes too many before a marker come from a camera that pads, more from damage.
+PADDING = re.compile("Corrupt JPEG data: [123] extraneous bytes")
 COLOUR = 0.02  # on [-1, 1]; the greyest colour picture of the wells has 0.068
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files of ``folder`` (not below it), sorted by name; warns of files with other endings.
+    """Image files of ``folder`` (not below it), sorted by name; warns of folders in it and of files with other endings.
 
     Raises:
         UserError: the folder is missing or holds no image.
@@ -34,6 +44,9 @@ def list_images(folder: Path) -> list[Path]:
     others = [p for p in seen if p.suffix.lower() not in SUFFIXES and p.is_file()]
     if others:
         warnings.warn(f"{folder}: passed over {len(others)} files of other endings (first: {others[0]})", stacklevel=2)
+    inner = [p for p in seen if p.is_dir() and p not in paths]
+    if inner:
+        warnings.warn(f"{folder}: passed over {len(inner)} folders in it (first: {inner[0]})", stacklevel=2)
     if not paths:
         raise UserError(f"{folder}: holds no image; expected files ending in {', '.join(SUFFIXES)}")
     return paths
@@ -45,20 +58,27 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
     Raises:
         UserError: another depth or channel count.
     """
-    if image.dtype == np.uint16:
-        image = (image // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise UserError(f"{name}: pixels of type {image.dtype}; expected 8 or 16 bit")
     channels = 1 if image.ndim == 2 else image.shape[2]
-    if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    if channels == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if channels == 4:
-        alpha = image[..., 3:].astype(np.float32) / 255
-        white = image[..., :3] * alpha + 255 * (1 - alpha)
-        return np.ascontiguousarray(np.rint(white).astype(np.uint8)[..., ::-1])
-    raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
+    if channels not in (1, 3, 4):
+        raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
+    rgb = np.empty((*image.shape[:2], 3), dtype=np.uint8)
+    step = max(1, STRIP // image.shape[1])
+    for top in range(0, len(image), step):  # a few rows at a time, so that a large image is not there several times
+        rgb[top : top + step] = strip_to_rgb8(image[top : top + step], channels)
+    return rgb
+
+
+def strip_to_rgb8(image: np.ndarray, channels: int) -> np.ndarray:
+    """:func:`to_rgb8` of a few rows."""
+    if image.dtype == np.uint16:
+        image = (image // 257).astype(np.uint8)
+    if channels < 4:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB)
+    alpha = image[..., 3:].astype(np.float32) / 255
+    white = image[..., :3] * alpha + 255 * (1 - alpha)
+    return np.rint(white).astype(np.uint8)[..., ::-1]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -92,28 +112,86 @@ def max_pixels() -> int:
     return int(text)
 
 
+def check_pixels(width: int, height: int, name: object) -> None:
+    """Raises ``UserError`` for an image of more than :func:`max_pixels`."""
+    if width * height > max_pixels():
+        raise UserError(f"{name}: {width} x {height} pixels; expected at most {max_pixels():,} (MNAD_MAX_PIXELS)")
+
+
+def unreadable(name: object, reason: str) -> UserError:
+    """What is wrong with an image, in one line."""
+    return UserError(f"{name}: is not a readable image ({reason}); expected {', '.join(SUFFIXES)}")
+
+
+def exif_orientation(image: "Image", data: bytes) -> int:
+    """EXIF orientation, 1 to 8, of an image that Pillow has opened; 1 where there is none, or a damaged one."""
+    if not any(mark in data for mark in EXIF_MARKS):  # Pillow would decode a PNG to find out
+        return 1
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # whatever a damaged EXIF block makes Pillow raise
+        return 1
+
+
 def header(data: bytes, name: object) -> int:
-    """Check what the header says before anything is decoded; returns the EXIF orientation, 1 to 8.
+    """Check what the header says before anything is decoded; returns the orientation that the decoder leaves to us.
 
     Raises:
-        UserError: too many pixels, or an animation, of which one frame would be taken for all.
+        UserError: no image, a damaged PNG, too many pixels, colours that OpenCV takes for others, or an animation, of
+            which one frame would be taken for all.
     """
     from PIL import Image
 
-    limit = max_pixels()
-    Image.MAX_IMAGE_PIXELS = None  # the limit above is the one that counts
+    Image.MAX_IMAGE_PIXELS = None  # the limit of check_pixels is the one that counts
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height <= limit:  # else nothing of it is decoded
-                frames, orientation = getattr(image, "n_frames", 1), int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # OpenCV may know the format, or says why not
-        return 1
-    if width * height > limit:
-        raise UserError(f"{name}: {width} x {height} pixels; expected at most {limit:,} (MNAD_MAX_PIXELS)")
-    if frames > 1:
-        raise UserError(f"{name}: {frames} frames; expected a still image")
+        image = Image.open(io.BytesIO(data))
+    except Exception as error:
+        raise unreadable(name, "no known format, or a damaged header") from error
+    with image:
+        check_pixels(*image.size, name)
+        try:
+            frames = getattr(image, "n_frames", 1)
+            orientation = 1 if image.format == "TIFF" else exif_orientation(image, data)  # OpenCV turns a TIFF itself
+            if image.format == "PNG":
+                image.verify()  # the checksums of its parts
+        except Exception as error:
+            raise unreadable(name, "damaged") from error
+        if frames > 1:
+            raise UserError(f"{name}: {frames} frames; expected a still image")
+        if image.format == "TIFF" and image.mode in ODD_COLOURS:
+            raise UserError(f"{name}: a TIFF in {image.mode}; expected grey, RGB or RGBA")
     return orientation
+
+
+def decode_jpeg(data: bytes, name: object) -> tuple[np.ndarray, int]:
+    """Pixels, H x W or H x W x 3 BGR, and EXIF orientation of a JPEG. What follows the image, such as a film of it or
+    a second image with its brightness, is not looked at.
+
+    OpenCV would only print that a part cannot be decoded, of an image without a name.
+
+    Raises:
+        UserError: no JPEG, cut off, damaged, or too many pixels.
+    """
+    import simplejpeg
+    from PIL import Image
+
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        raise unreadable(name, one_line(error)) from error
+    check_pixels(width, height, name)
+    kind = "GRAY" if space == "Gray" else "BGR"
+    try:
+        pixels = simplejpeg.decode_jpeg(data, kind)
+    except ValueError as error:
+        if PADDING.match(str(error)) is None:
+            raise UserError(f"{name}: is damaged ({one_line(error)}); expected a whole image file") from error
+        pixels = simplejpeg.decode_jpeg(data, kind, strict=False)
+    orientation = 1
+    if any(mark in data for mark in EXIF_MARKS):
+        with Image.open(io.BytesIO(data)) as image:
+            orientation = exif_orientation(image, data)
+    return pixels[..., 0] if kind == "GRAY" else pixels, orientation
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -126,29 +204,28 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
         image = image.swapaxes(0, 1)
         flips = {5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[orientation]
         image = image[:: flips[0], :: flips[1]]
+    else:
+        return image
     return np.ascontiguousarray(image)
 
 
 def decode(data: bytes, name: object) -> np.ndarray:
-    """The pixels of a file's content as OpenCV decodes them, upright: H x W [x C], grey, BGR or BGRA, of its own depth.
-
-    The header is looked at first wherever it can matter: a small file holds few pixels, whatever it says.
+    """The pixels of a file's content as it stores them, but upright: H x W [x C], grey, BGR or BGRA, 8 bit or more.
 
     Raises:
-        UserError: not an image, cut off, or see :func:`header`.
+        UserError: not an image, cut off, or see :func:`header` and :func:`decode_jpeg`.
     """
-    jpeg = data.startswith(b"\xff\xd8")
-    if jpeg and b"\xff\xd9" not in data[-1024:]:
-        raise UserError(f"{name}: is cut off (a JPEG without its end); expected a whole image file")
-    plain = jpeg and b"Exif\0" not in data[:4096] and len(data) < PLAIN
-    orientation = 1 if plain else header(data, name)
+    if data.startswith(JPEG):
+        image, orientation = decode_jpeg(data, name)
+        return upright(image, orientation)
+    orientation = header(data, name)
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{name}: is not a readable image; expected {', '.join(SUFFIXES)}")
-    return image if orientation == 1 else upright(image, orientation)
+        raise unreadable(name, "damaged or cut off")
+    return upright(image, orientation)
 
 
 def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
@@ -189,7 +266,9 @@ def read_photo(source: "Path | str | np.ndarray") -> Photo:
         data = read_bytes(path)
         stored = decode(data, path)
         pixels = to_rgb8(stored, path)
-    grey = stored.ndim == 2 or (stored.shape[2] == 4 and bool((stored[..., :3] == stored[..., :1]).all()))
+    grey = stored.ndim == 2 or (
+        stored.shape[2] == 4 and all(bool((stored[..., 0] == stored[..., c]).all()) for c in (1, 2))
+    )
     return Photo(pixels, hashlib.sha256(data).hexdigest(), grey)
 
 
