@@ -46,6 +46,8 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
         if size is not None:
             reduces = size[0] < image.shape[1]
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if reduces else cv2.INTER_NEAREST)
+        elif image.size > MAX_VALUES:
+            raise UserError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels; expected fewer (--size)")
         elif images and image.shape != images[0].shape:
             (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
             raise UserError(
@@ -69,8 +71,6 @@ def read_on_white(path: Path) -> np.ndarray:
     image = decode(read_bytes(path), path)
     if image.dtype != np.uint8:
         raise UserError(f"{path}: pixels of type {image.dtype}; expected a PNG picture of 8 bits per channel")
-    if image.size > MAX_VALUES:
-        raise UserError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels; expected a picture of a person")
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 3:

@@ -64,8 +64,8 @@ def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
     lost to damage or to a cut, as far as the film says how many it has.
 
     Raises:
-        UserError: too many pixels, not a single frame can be decoded, or, after the frames before, nothing more: the film is cut off, or
-            says that it has more frames than it does.
+        UserError: too many pixels, not a single frame can be decoded, or, after the frames before, nothing more: the
+            film is cut off, or says that it has more frames than it does.
     """
     capture = cv2.VideoCapture(str(path))
     try:

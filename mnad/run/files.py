@@ -87,7 +87,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def check_distinct(**paths: Path | None) -> None:
-    """Raises ``UserError`` if two of the options ``paths`` name one file, so that one result would replace the other."""
+    """Raises ``UserError`` if two of the options ``paths`` name one file: one result would replace the other."""
     seen: dict[str, str] = {}
     for name, path in paths.items():
         if path is None:

@@ -22,7 +22,7 @@ def plain_streams() -> Iterator[None]:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", AV_LOG_QUIET)
     if "cv2" in sys.modules:  # it has read the environment already
-        sys.modules["cv2"].setLogLevel(SILENT)
+        sys.modules["cv2"].utils.logging.setLogLevel(SILENT)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
