@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 STRIP = 1_000_000  # pixels that are converted at once
-JPEG = b"\xff\xd8"  # how the file begins
+JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"  # how the file begins and ends
 ORIENTATION = 0x0112  # EXIF tag
 EXIF_MARKS = (b"Exif\0", b"eXIf", b"EXIF", b"tiff:Orientation")  # of JPEG, PNG, WebP, and of XMP in any of them
 ODD_COLOURS = ("CMYK", "LAB", "LA", "PA")  # that OpenCV reads from a TIFF as if they were others
@@ -118,8 +118,10 @@ def check_pixels(width: int, height: int, name: object) -> None:
         raise UserError(f"{name}: {width} x {height} pixels; expected at most {max_pixels():,} (MNAD_MAX_PIXELS)")
 
 
-def unreadable(name: object, reason: str) -> UserError:
+def unreadable(data: bytes, name: object, reason: str) -> UserError:
     """What is wrong with an image, in one line."""
+    if data.startswith(JPEG) and JPEG_END not in data[-1024:]:
+        return UserError(f"{name}: is cut off (a JPEG without its end); expected a whole image file")
     return UserError(f"{name}: is not a readable image ({reason}); expected {', '.join(SUFFIXES)}")
 
 
@@ -146,7 +148,7 @@ def header(data: bytes, name: object) -> int:
     try:
         image = Image.open(io.BytesIO(data))
     except Exception as error:
-        raise unreadable(name, "no known format, or a damaged header") from error
+        raise unreadable(data, name, "no known format, or a damaged header") from error
     with image:
         check_pixels(*image.size, name)
         try:
@@ -155,37 +157,38 @@ def header(data: bytes, name: object) -> int:
             if image.format == "PNG":
                 image.verify()  # the checksums of its parts
         except Exception as error:
-            raise unreadable(name, "damaged") from error
-        if frames > 1:
+            raise unreadable(data, name, "damaged") from error
+        if frames > 1 and image.format != "MPO":  # a JPEG with others behind it, such as a preview
             raise UserError(f"{name}: {frames} frames; expected a still image")
         if image.format == "TIFF" and image.mode in ODD_COLOURS:
             raise UserError(f"{name}: a TIFF in {image.mode}; expected grey, RGB or RGBA")
     return orientation
 
 
-def decode_jpeg(data: bytes, name: object) -> tuple[np.ndarray, int]:
-    """Pixels, H x W or H x W x 3 BGR, and EXIF orientation of a JPEG. What follows the image, such as a film of it or
-    a second image with its brightness, is not looked at.
+def decode_jpeg(data: bytes, name: object) -> tuple[np.ndarray, int] | None:
+    """Pixels, H x W or H x W x 3 BGR, and EXIF orientation of a JPEG; None where libjpeg-turbo does not know its form.
 
-    OpenCV would only print that a part cannot be decoded, of an image without a name.
+    OpenCV would only print that a part cannot be decoded, of an image without a name. What follows the image, such as
+    a film of it or a second image with its brightness, is not looked at.
 
     Raises:
-        UserError: no JPEG, cut off, damaged, or too many pixels.
+        UserError: cut off, damaged, or too many pixels.
     """
     import simplejpeg
     from PIL import Image
 
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError as error:
-        raise unreadable(name, one_line(error)) from error
+    except ValueError:
+        return None
     check_pixels(width, height, name)
     kind = "GRAY" if space == "Gray" else "BGR"
     try:
         pixels = simplejpeg.decode_jpeg(data, kind)
     except ValueError as error:
         if PADDING.match(str(error)) is None:
-            raise UserError(f"{name}: is damaged ({one_line(error)}); expected a whole image file") from error
+            what = "cut off" if "Premature end of JPEG file" in str(error) else "damaged"
+            raise UserError(f"{name}: is {what} ({one_line(error)}); expected a whole image file") from error
         pixels = simplejpeg.decode_jpeg(data, kind, strict=False)
     orientation = 1
     if any(mark in data for mark in EXIF_MARKS):
@@ -215,16 +218,16 @@ def decode(data: bytes, name: object) -> np.ndarray:
     Raises:
         UserError: not an image, cut off, or see :func:`header` and :func:`decode_jpeg`.
     """
-    if data.startswith(JPEG):
-        image, orientation = decode_jpeg(data, name)
-        return upright(image, orientation)
+    decoded = decode_jpeg(data, name) if data.startswith(JPEG) else None
+    if decoded is not None:
+        return upright(*decoded)
     orientation = header(data, name)
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
-        raise unreadable(name, "damaged or cut off")
+        raise unreadable(data, name, "damaged or cut off")
     return upright(image, orientation)
 
 
