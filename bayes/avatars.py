@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayes.validation import check_style
-from mnad.data.reading import decode, read_bytes
+from mnad.data.decoding import decode
+from mnad.data.reading import read_bytes
 from mnad.run import UserError
 from mnad.run.files import read_table, write_bytes
 

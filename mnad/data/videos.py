@@ -17,8 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mnad.data.decoding import check_pixels
 from mnad.data.paths import VIDEO_SUFFIXES, natural_key
-from mnad.data.reading import check_pixels, list_images, read_photo, resize, to_rgb8
+from mnad.data.reading import list_images, read_photo, resize, to_rgb8
 from mnad.run import UserError
 from mnad.run.files import regular
 
