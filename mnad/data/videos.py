@@ -168,15 +168,15 @@ def read_label_file(path: Path, count: int) -> np.ndarray:
     """
     try:
         # mapped, so that a header that lies about the size takes no memory
-        labels = np.load(regular(path, "frame labels"), mmap_mode="r", allow_pickle=False)
+        labels = np.lib.format.open_memmap(regular(path, "frame labels"), mode="r")
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected frame labels (0 or 1, {count} values)") from error
     except UserError:
         raise
     except Exception as error:  # numpy's and its parser's of Python for a header that is none
         raise UserError(f"{path}: is not a .npy array; expected frame labels (0 or 1, {count} values)") from error
-    if not isinstance(labels, np.ndarray) or labels.size != max(labels.shape, default=0):
-        raise UserError(f"{path}: shape {getattr(labels, 'shape', None)}; expected 1 x {count} labels")
+    if labels.size != max(labels.shape, default=0):
+        raise UserError(f"{path}: shape {labels.shape}; expected 1 x {count} labels")
     if labels.dtype.kind not in "biuf":
         raise UserError(f"{path}: values of type {labels.dtype}; expected numbers")
     labels = labels.reshape(-1)

@@ -29,6 +29,8 @@ def plain_streams() -> Iterator[None]:
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(message)}\n"
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # of damaged files, without their names
+            yield
     finally:
         warnings.formatwarning = before

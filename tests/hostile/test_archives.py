@@ -6,7 +6,6 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from odd_files import JPEG, encoded, picture
@@ -174,7 +173,9 @@ def test_what_is_no_archive(sandbox, tmp_path, kind):
         os.mkfifo(tmp_path / "archive")
     elif kind == "folder":
         (tmp_path / "archive").mkdir()
-    sandbox.run("get_data", "--source", "archive", "--out", "data", cwd=tmp_path).refused("expected an archive or a link")
+    sandbox.run("get_data", "--source", "archive", "--out", "data", cwd=tmp_path).refused(
+        "expected an archive or a link"
+    )
 
 
 def test_a_place_that_is_taken(sandbox, tmp_path):

@@ -4,25 +4,25 @@ The quick cases run in this process, a few milliseconds each; the slow ones thro
 """
 
 import csv
+import json
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from odd_files import encoded, picture
+from odd_files import encoded
 from test_archives import tar, zipped
 from test_labels import npy
 from video_data import walk, write_avi
 
+from mnad.config import LayoutOptions
 from mnad.data.fetch import unpack
 from mnad.data.generic import read_generic
 from mnad.data.layout import read_annotation
 from mnad.data.reading import read_photo
 from mnad.data.videos import film_frames, read_label_file
-from mnad.config import LayoutOptions
 from mnad.line.boxes import read_boxes
 from mnad.run import UserError
 from mnad.run.files import read_json, read_table
@@ -181,11 +181,12 @@ JSON = st.recursive(
 )
 
 
-@QUICK
-@given(value=st.dictionaries(st.sampled_from(["train", "known", "test_normal", "masks", "validation", "x"]), JSON | st.sampled_from(["*.png", "**", "../*", "/", "", "[", "\0"])))
-def test_descriptions(folder, value):
-    import json
+KEYS = st.sampled_from(["train", "known", "test_normal", "masks", "validation", "x"])
 
+
+@QUICK
+@given(value=st.dictionaries(KEYS, JSON | st.sampled_from(["*.png", "**", "../*", "/", "", "[", "\0"])))
+def test_descriptions(folder, value):
     (folder / "set").mkdir(exist_ok=True)
     (folder / "set/a.png").write_bytes(WHOLE["a.png"])
     (folder / "d.json").write_text(json.dumps(value))
@@ -198,7 +199,7 @@ def test_descriptions(folder, value):
 
 
 @QUICK
-@given(content=st.binary(max_size=60) | JSON.map(lambda v: __import__("json").dumps(v).encode()))
+@given(content=st.binary(max_size=60) | JSON.map(lambda v: json.dumps(v).encode()))
 def test_json(folder, content):
     (folder / "j.json").write_bytes(content)
     try:

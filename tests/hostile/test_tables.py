@@ -108,7 +108,15 @@ def test_stored_results_of_figures(sandbox, tmp_path, path, content):
 # places for results: option -> words before it
 PLACES = {
     "score": ["a.jpg"],
-    "evaluate": ["--checkpoint", "synthetic", "--data", "set", "--layout", "two_folders", "--layout_options.test_fraction=0.5"],
+    "evaluate": [
+        "--checkpoint",
+        "synthetic",
+        "--data",
+        "set",
+        "--layout",
+        "two_folders",
+        "--layout_options.test_fraction=0.5",
+    ],
 }
 
 
