@@ -17,9 +17,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (64, 96)) -> np.ndarray:
     return cv2.resize(small, size[::-1])
 
 
-def encoded(
-    kind: str = "jpeg", image: np.ndarray | Image.Image | None = None, orientation: int = 0, **options
-) -> bytes:
+def encoded(kind="jpeg", image: np.ndarray | Image.Image | None = None, orientation=0, **options: object) -> bytes:
     """The bytes of an image file; ``orientation`` is the EXIF tag, 0 leaves it out."""
     buffer = io.BytesIO()
     if orientation:

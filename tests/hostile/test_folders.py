@@ -118,9 +118,7 @@ def test_places_for_a_run(sandbox, tmp_path, wells, place):
     assert sorted(path.name for path in wells.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    "option", ["maps", "overlay", "report", "csv", "json"],
-)  # fmt: skip
+@pytest.mark.parametrize("option", ["maps", "overlay", "report", "csv", "json"])
 def test_places_for_scores(sandbox, tmp_path, option):
     (tmp_path / "a.jpg").write_bytes(JPEG)
     (tmp_path / "mine").write_text("mine")

@@ -2,9 +2,11 @@
 
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from layouts_on_disk import mvtec
 from odd_files import IMAGES, JPEG, LARGE, PNG, encoded, picture, write_all
 from sandbox import Result, Sandbox
 
@@ -26,7 +28,7 @@ def scored(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_scored_or_named(scored, name):
-    result, rows = scored
+    _, rows = scored
     reason = IMAGES[name][1]
     assert (rows[name]["verdict"] == "") == bool(reason), rows[name]
     assert reason in rows[name]["error"]
@@ -120,8 +122,6 @@ def wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spoil(wells: Path, target: Path, role: str) -> list[str]:
     """A copy of ``wells`` in ``target`` with every bad image in one ``role``; returns their names."""
-    import shutil
-
     shutil.copytree(wells, target)
     folder = target / role
     for name in BAD:
@@ -171,18 +171,8 @@ def test_calibration_names_bad_files(sandbox, wells, tmp_path):
     sandbox.run("calibrate", *words, cwd=tmp_path).judged()
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("m.png", PNG[:50]),
-        ("m.png", b""),
-        ("m.png", encoded("png", picture(size=(8, 8)))),
-        ("m.png", IMAGES["bomb.png"][0]),
-    ],
-)
-def test_masks(sandbox, tmp_path, name, content):
-    from layouts_on_disk import mvtec
-
+@pytest.mark.parametrize("content", [PNG[:50], b"", encoded("png", picture(size=(8, 8))), IMAGES["bomb.png"][0]])
+def test_masks(sandbox, tmp_path, content):
     root = mvtec(tmp_path / "set")
     (root / "ground_truth/dot/001_mask.png").write_bytes(content)
     result = sandbox.run("evaluate", "--checkpoint", "synthetic", "--data", "set", cwd=tmp_path)

@@ -105,21 +105,6 @@ def test_stored_results_of_figures(sandbox, tmp_path, path, content):
         result.refused(path.rpartition("/")[2])
 
 
-# places for results: option -> words before it
-PLACES = {
-    "score": ["a.jpg"],
-    "evaluate": [
-        "--checkpoint",
-        "synthetic",
-        "--data",
-        "set",
-        "--layout",
-        "two_folders",
-        "--layout_options.test_fraction=0.5",
-    ],
-}
-
-
 @pytest.mark.parametrize("place", ["/dev/stdout", "/dev/full", "/dev/null", "pipe", "folder", "mine.txt", "mine.txt/x"])
 @pytest.mark.parametrize("option", ["--csv", "--json"])
 def test_places_that_are_not_ours(sandbox, tmp_path, place, option):
