@@ -83,7 +83,8 @@ def wrong_checksum() -> bytes:
 
 
 TAR, ZIP, TGZ = tar(), zipped(), tar("w:gz")
-FOURTH = tarfile.open(fileobj=io.BytesIO(TAR)).getmembers()[3].offset  # where the header of the fourth file begins
+with tarfile.open(fileobj=io.BytesIO(TAR)) as whole:
+    FOURTH = whole.getmembers()[3].offset  # where the header of the fourth file begins
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "archive"),
     "text": (lambda: b"no archive", "cannot be unpacked"),
