@@ -180,7 +180,7 @@ def check_counts(category: str, values: Sequence[str], counts: Sequence[float]) 
         raise UserError(f"{name}: expected one for each of {len(values)} values, got {len(counts)} counts")
     for value, number in zip(values, counts, strict=True):
         if not isinstance(number, Real) or isinstance(number, bool):
-            raise UserError(f"{name}: {value!r} has count {number!r:.50}; expected numbers")
+            raise UserError(f"{name}: expected numbers, got {list(counts)!r:.200}")
         if not 0 <= number <= MAX_COUNT:
             raise UserError(
                 f"{name}: {value!r} has count {number!r:.50}; expected a finite number of at least 0, at most "
