@@ -83,8 +83,6 @@ def test_boxes_outside_the_picture(sandbox, tmp_path):
 FIGURES = {
     "ablation/ablation.csv": "ablation",
     "baselines/comparison.csv": "comparison",
-    "surfaces/comparison.csv": "surfaces",
-    "robustness/wells.csv": "robustness",
     "ped2/scores_pred.csv": "ped2",
 }
 
