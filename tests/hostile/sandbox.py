@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU_SECONDS = 10  # of processor time: on a busy machine the clock on the wall says nothing
 WALL_SECONDS = 90  # for what waits without computing, such as for a pipe
 MEMORY = 2_000_000_000  # bytes
-WARNING = re.compile("warning: |libpng ")  # libpng cannot be told to keep to itself
+WARNING = re.compile("warning: |libpng |Unexpected element. Expected: ")  # libpng and OpenCV's AVI cannot be silenced
+BAR = re.compile(r".*\d\d:\d\d.*\]")  # a progress bar, after which there may be more on its line
 
 
 @dataclass
@@ -63,8 +64,8 @@ class Result:
 
     def lines(self) -> list[str]:
         """Lines of standard error that are no warning and no progress bar."""
-        shown = [line.rpartition("\r")[2] for line in self.err.split("\n")]
-        return [line for line in shown if line.strip() and not WARNING.match(line)]
+        shown = [BAR.sub("", line.rpartition("\r")[2]).strip() for line in self.err.split("\n")]
+        return [line for line in shown if line and not WARNING.match(line)]
 
     def within_limits(self) -> "Result":
         """It ended by itself, in time, in bounds, without a traceback and with nothing temporary left."""
