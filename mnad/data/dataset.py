@@ -137,7 +137,8 @@ class Photographs:
 
     def check_unseen(self, checkpoint: Path) -> None:
         """See :class:`Dataset`; a copy under another name raises a warning."""
-        seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
+        digests = self.test.digests  # first, since it leaves out of the layout what cannot be read
+        seen_before(checkpoint, self.root, dict(zip(self.test_names, digests, strict=True)))
 
     def __str__(self) -> str:
         held_in, held_out = self.split(0)

@@ -14,10 +14,11 @@ from mnad.line.boxes import draw_overlay, read_boxes
 from mnad.line.gauge import LineGauge
 from mnad.line.report import MAP_CEILING, MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
-from mnad.line.screen import printable, screen
+from mnad.line.screen import screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary
 from mnad.run.files import atomic_path, check_replaceable
+from mnad.run.streams import printable
 from mnad.run.verdict_table import check_tables, open_tables
 
 

@@ -12,6 +12,7 @@ from mnad.line.command import printable, threshold_line
 from mnad.line.journal import open_journal
 from mnad.line.watch import Watcher, ended_by_signals
 from mnad.run import UserError
+from mnad.run.streams import printable
 from mnad.run.verdict import Verdict
 
 SENDERS = {"command": command_sender, "webhook": webhook_sender, "mqtt": mqtt_sender}

@@ -22,7 +22,7 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, ge
 
 from mnad.run import UserError, one_line
 from mnad.run.old_keys import modern_argument, modernise
-from mnad.run.streams import plain_streams
+from mnad.run.streams import plain_streams, printable
 
 Config = TypeVar("Config")
 MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
@@ -155,13 +155,13 @@ def run(
         try:
             status = call(main, config_class, description, base)
         except UserError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            print(f"error: {printable(one_line(error))}", file=sys.stderr)
             sys.exit(2)
         except BrokenPipeError:  # whoever read what is printed has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except OSError as error:  # of the system: a full disk, a name too long, a right that is missing
-            print(f"error: {one_line(system_error(error))}", file=sys.stderr)
+            print(f"error: {printable(one_line(system_error(error)))}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

@@ -14,6 +14,14 @@ SILENT = 0  # log level of OpenCV
 AV_LOG_QUIET = "-8"  # of FFmpeg; what is wrong with a film is told with its name
 
 
+def printable(text: str) -> str:
+    """``text`` as any terminal can show it: what is no letter or sign, which may move the cursor, becomes an escape."""
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in whole)
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
 @contextlib.contextmanager
 def plain_streams() -> Iterator[None]:
     """The streams of this process for as long as the command runs.
@@ -31,7 +39,7 @@ def plain_streams() -> Iterator[None]:
 
     def plain(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
         ours = issubclass(category, UserWarning)  # others are bugs of ours, and say where they are
-        return f"warning: {one_line(message)}\n" if ours else before(message, category, *place, **line)
+        return f"warning: {printable(one_line(message))}\n" if ours else before(message, category, *place, **line)
 
     warnings.formatwarning = plain
     try:

@@ -104,7 +104,7 @@ IMAGES: dict[str, tuple[bytes, str]] = {
     "half.bmp": (encoded("bmp")[:9000], "is not a readable image"),
     "half.tif": (TIFF[: len(TIFF) // 2], "is not a readable image"),
     # damaged
-    "overwritten.jpg": (changed(JPEG, 0.6, bytes(40)), "is damaged (Corrupt JPEG data"),
+    "overwritten.jpg": (changed(JPEG, 0.75, bytes(40)), "is damaged (Corrupt JPEG data"),
     "end_inside.jpg": (changed(JPEG, 0.8, b"\xff\xd9"), "is damaged (Corrupt JPEG data"),
     "restart_inside.jpg": (changed(JPEG, 0.7, b"\xff\xd3"), "is damaged (Corrupt JPEG data"),
     "flipped.png": (changed(PNG, 0.5, bytes([PNG[len(PNG) // 2] ^ 1])), "is not a readable image"),

@@ -65,7 +65,7 @@ NO_FILES = {
     "circle": lambda path: path.symlink_to(path),
     "endless": lambda path: path.symlink_to("/dev/zero"),
     "full": lambda path: path.symlink_to("/dev/full"),
-    "terminal": lambda path: path.symlink_to("/dev/stdin"),
+    "terminal": lambda path: path.symlink_to("/dev/tty"),
 }
 
 
@@ -73,7 +73,7 @@ NO_FILES = {
 def test_what_is_no_file(sandbox, tmp_path, kind):
     NO_FILES[kind](tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes(JPEG)
-    result = sandbox.run("score", ".", "--csv", "v.csv", cwd=tmp_path, stdin=JPEG)
+    result = sandbox.run("score", ".", "--csv", "v.csv", cwd=tmp_path)
     if kind == "folder":  # it is looked into and found empty
         result.done("1 pictures")
     else:
