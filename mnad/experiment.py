@@ -251,7 +251,7 @@ def run_in(
         one = for_model(config, name)
         place = folder if name == config.model.name else folder / name
         rows |= run_model(one, data, sources, place, record)
-    table = results_table(rows)
+    table = "\n".join(filter(None, (results_table(rows), data.left_out)))
     write_text(folder / "table.txt", table + "\n")
     print(f"\n{table}\n\nrun folder: {folder}")
     return folder

@@ -8,7 +8,7 @@ from typing import Protocol
 from mnad.detector import Detector
 from mnad.line.alerts import Teller, command_sender, mqtt_sender, webhook_sender
 from mnad.line.boxes import read_boxes
-from mnad.line.command import printable, threshold_line
+from mnad.line.command import threshold_line
 from mnad.line.journal import open_journal
 from mnad.line.watch import Watcher, ended_by_signals
 from mnad.run import UserError
