@@ -20,9 +20,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from mnad.run.streams import plain_streams
 
@@ -32,6 +34,12 @@ WALL_SECONDS = 90  # for what waits without computing, such as for a pipe
 MEMORY = 2_000_000_000  # bytes
 WARNING = re.compile("warning: |libpng |Unexpected element. Expected: ")  # libpng and OpenCV's AVI cannot be silenced
 BAR = re.compile(r".*\d\d:\d\d.*\]")  # a progress bar, after which there may be more on its line
+
+
+def some_quick(cases: Iterable, every: int) -> list:
+    """``cases`` for ``pytest.mark.parametrize``: the first of ``every`` so many runs with the quick tests, the others
+    with the slow ones."""
+    return [pytest.param(case, marks=[pytest.mark.slow] if i % every else []) for i, case in enumerate(cases)]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from odd_files import JPEG, encoded, picture
+from sandbox import some_quick
 
 PHOTOGRAPHS = {
     **{f"wells/train/{i}.png": encoded("png", picture(i)) for i in range(5)},
@@ -121,7 +122,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", some_quick(REFUSED, 3))
 def test_refused(sandbox, tmp_path, name):
     content, reason = REFUSED[name]
     (tmp_path / "in").mkdir()
@@ -144,7 +145,7 @@ ACCEPTED: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+@pytest.mark.parametrize("name", some_quick(ACCEPTED, 3))
 def test_accepted(sandbox, tmp_path, name):
     (tmp_path / "archive").write_bytes(ACCEPTED[name]())
     result = sandbox.run("get_data", "--source", "archive", "--out", "data", cwd=tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from odd_files import JPEG, encoded, picture
+from sandbox import some_quick
 
 from mnad.data.synthetic import draw_wells
 
@@ -46,7 +47,7 @@ SPOILT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SPOILT)
+@pytest.mark.parametrize("name", some_quick(SPOILT, 4))
 def test_training(sandbox, tmp_path, wells, name):
     spoil, reason = SPOILT[name]
     spoil(wells)
@@ -54,7 +55,9 @@ def test_training(sandbox, tmp_path, wells, name):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("word", ["x" * 300, "y/" * 3000, "a\udcffb", "/dev/null", "/dev/stdin", "", "."])
+@pytest.mark.parametrize(
+    "word", some_quick(["x" * 300, "y/" * 3000, "a\udcffb", "/dev/null", "/dev/stdin", "", "."], 4)
+)
 @pytest.mark.parametrize("command", ["train_mnad", "evaluate"])
 def test_data_that_is_no_folder(sandbox, tmp_path, command, word):
     words = ["--checkpoint", "wells"] if command == "evaluate" else ["--out", "run"]
@@ -108,7 +111,7 @@ def test_a_folder_named_like_a_formula(sandbox, tmp_path, wells):
     sandbox.run("evaluate", *words, cwd=tmp_path).done()
 
 
-@pytest.mark.parametrize("place", ["mine", "mine/below", "wells", "/proc/nothing/here", "x" * 300])
+@pytest.mark.parametrize("place", some_quick(["mine", "mine/below", "wells", "/proc/nothing/here", "x" * 300], 3))
 def test_places_for_a_run(sandbox, tmp_path, wells, place):
     (tmp_path / "mine").write_text("mine")
     before = sorted(path.name for path in wells.rglob("*"))
@@ -118,7 +121,7 @@ def test_places_for_a_run(sandbox, tmp_path, wells, place):
     assert sorted(path.name for path in wells.rglob("*")) == before
 
 
-@pytest.mark.parametrize("option", ["maps", "overlay", "report", "csv", "json"])
+@pytest.mark.parametrize("option", some_quick(["maps", "overlay", "report", "csv", "json"], 3))
 def test_places_for_scores(sandbox, tmp_path, option):
     (tmp_path / "a.jpg").write_bytes(JPEG)
     (tmp_path / "mine").write_text("mine")

@@ -6,7 +6,9 @@ The quick cases run in this process, a few milliseconds each; the slow ones thro
 import csv
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,9 +29,27 @@ from mnad.line.boxes import read_boxes
 from mnad.run import UserError
 from mnad.run.files import read_json, read_table
 
-QUICK = settings(max_examples=40, deadline=None, database=None, derandomize=True,
-                 suppress_health_check=list(HealthCheck))  # fmt: skip
-LONG = settings(QUICK, max_examples=400)
+QUICK = settings(max_examples=12, deadline=None, database=None, derandomize=True)
+LONG = settings(QUICK, max_examples=300)
+
+
+def fuzz(**strategies: st.SearchStrategy) -> Callable:
+    """A test that calls the function below with a folder and many values, and one that does so for long."""
+
+    def decorate(check: Callable) -> Callable:
+        @pytest.mark.parametrize("amount", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)], ids=["quick", "long"])
+        def test(folder: Path, amount: settings) -> None:
+            @amount
+            @given(**strategies)
+            def run(**values: Any) -> None:
+                check(folder, **values)
+
+            run()
+
+        return test
+
+    return decorate
+
 
 WHOLE = {
     "a.jpg": encoded("jpeg"),
@@ -70,7 +90,7 @@ def refused(error: UserError) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
+def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
@@ -85,23 +105,12 @@ def check_image(folder: Path, name: str, data: bytes) -> None:
         assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size > 0
 
 
-@pytest.mark.parametrize("name", WHOLE)
-@QUICK
-@given(data=st.data())
+@fuzz(name=st.sampled_from(sorted(WHOLE)), data=st.data())
 def test_images(folder, name, data):
     check_image(folder, name, data.draw(damage(WHOLE[name])))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WHOLE)
-@LONG
-@given(data=st.data())
-def test_many_images(folder, name, data):
-    check_image(folder, name, data.draw(damage(WHOLE[name])))
-
-
-@QUICK
-@given(content=st.binary(max_size=300))
+@fuzz(content=st.binary(max_size=300))
 def test_images_of_any_bytes(folder, content):
     check_image(folder, "x.jpg", content)
 
@@ -115,8 +124,7 @@ LINES = st.lists(
 )
 
 
-@QUICK
-@given(lines=LINES, end=st.sampled_from(["\n", "\r\n", "\r", "\u2028"]), encoding=st.sampled_from(["utf-8", "utf-16"]))
+@fuzz(lines=LINES, end=st.sampled_from(["\n", "\r\n", "\r", "\u2028"]), encoding=st.sampled_from(["utf-8", "utf-16"]))
 def test_annotations(folder, lines, end, encoding):
     (folder / "imgs").mkdir(exist_ok=True)
     for name in ("a.png", "b.png", "c d.png"):
@@ -130,8 +138,7 @@ def test_annotations(folder, lines, end, encoding):
         assert len(paths) == len(labels) == 3 and set(labels) <= {0, 1}
 
 
-@QUICK
-@given(data=st.data())
+@fuzz(data=st.data())
 def test_frame_labels(folder, data):
     whole = npy(data.draw(st.sampled_from([np.arange(8) % 2, np.zeros((1, 8)), np.ones(8, bool), np.zeros(8, "f2")])))
     (folder / "l.npy").write_bytes(data.draw(damage(whole)))
@@ -147,8 +154,7 @@ CELLS = st.one_of(st.integers(-5, 50).map(str), st.text(max_size=6), st.sampled_
 ROWS = st.lists(st.lists(CELLS, min_size=0, max_size=6), max_size=5)
 
 
-@QUICK
-@given(header=st.lists(st.sampled_from(["id", "x", "y", "width", "height", "id", "z"]), max_size=7), rows=ROWS)
+@fuzz(header=st.lists(st.sampled_from(["id", "x", "y", "width", "height", "id", "z"]), max_size=7), rows=ROWS)
 def test_boxes(folder, header, rows):
     with (folder / "b.csv").open("w", newline="", encoding="utf-8", errors="surrogatepass") as file:
         csv.writer(file).writerows([header, *rows])
@@ -160,8 +166,7 @@ def test_boxes(folder, header, rows):
         assert all(box.width > 0 and box.x >= 0 for box in boxes)
 
 
-@QUICK
-@given(rows=ROWS, data=st.data())
+@fuzz(rows=ROWS, data=st.data())
 def test_tables(folder, rows, data):
     text = "\n".join(["video,frame,score", *(",".join(row) for row in rows)])
     content = data.draw(damage(text.encode(errors="surrogatepass")))
@@ -184,8 +189,7 @@ JSON = st.recursive(
 KEYS = st.sampled_from(["train", "known", "test_normal", "masks", "validation", "x"])
 
 
-@QUICK
-@given(value=st.dictionaries(KEYS, JSON | st.sampled_from(["*.png", "**", "../*", "/", "", "[", "\0"])))
+@fuzz(value=st.dictionaries(KEYS, JSON | st.sampled_from(["*.png", "**", "../*", "/", "", "[", "\0"])))
 def test_descriptions(folder, value):
     (folder / "set").mkdir(exist_ok=True)
     (folder / "set/a.png").write_bytes(WHOLE["a.png"])
@@ -198,8 +202,7 @@ def test_descriptions(folder, value):
         assert layout.train
 
 
-@QUICK
-@given(content=st.binary(max_size=60) | JSON.map(lambda v: json.dumps(v).encode()))
+@fuzz(content=st.binary(max_size=60) | JSON.map(lambda v: json.dumps(v).encode()))
 def test_json(folder, content):
     (folder / "j.json").write_bytes(content)
     try:
@@ -211,10 +214,8 @@ def test_json(folder, content):
 ARCHIVES = {"tar": tar(), "tgz": tar("w:gz"), "txz": tar("w:xz"), "zip": zipped(), "zip deflated": zipped(8)}
 
 
-@pytest.mark.parametrize("kind", ARCHIVES)
-@settings(QUICK, max_examples=20)
-@given(data=st.data())
-def test_archives(kind, data):
+@fuzz(kind=st.sampled_from(sorted(ARCHIVES)), data=st.data())
+def test_archives(folder, kind, data):
     content = data.draw(damage(ARCHIVES[kind]))
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "archive").write_bytes(content)
@@ -230,8 +231,7 @@ def film(folder: Path) -> bytes:
     return write_avi(folder / "whole.avi", walk(12, 1, 0)).read_bytes()
 
 
-@settings(QUICK, max_examples=15)
-@given(data=st.data())
+@fuzz(data=st.data())
 def test_films(folder, data):
     whole = (folder / "whole.avi").read_bytes() if (folder / "whole.avi").exists() else film(folder)
     (folder / "a.avi").write_bytes(data.draw(damage(whole)))
@@ -244,7 +244,7 @@ def test_films(folder, data):
 
 
 @pytest.mark.slow
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_images_by_the_command(sandbox, data):
     """Ten damaged images at once, each with a verdict or a reason."""

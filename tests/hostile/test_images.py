@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from layouts_on_disk import mvtec
 from odd_files import IMAGES, JPEG, LARGE, PNG, encoded, picture, write_all
-from sandbox import Result, Sandbox
+from sandbox import Result, Sandbox, some_quick
 
 from mnad.data.synthetic import draw_wells
 
@@ -70,7 +70,7 @@ NO_FILES = {
 }
 
 
-@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("kind", some_quick(NO_FILES, 3))
 def test_what_is_no_file(sandbox, tmp_path, kind):
     NO_FILES[kind](tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes(JPEG)
@@ -97,7 +97,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", some_quick(NAMES, 4))
 def test_names(sandbox, tmp_path, kind):
     """In the table, in the report and on the screen, which no name may write over."""
     (tmp_path / os.fsdecode(NAMES[kind])).write_bytes(JPEG)
@@ -110,7 +110,7 @@ def test_names(sandbox, tmp_path, kind):
     assert (tmp_path / "r.html").stat().st_size > 10_000 and len(list((tmp_path / "maps").iterdir())) == 2
 
 
-@pytest.mark.parametrize("word", ["x" * 300, "y/" * 3000 + "z.jpg", "nowhere/*.jpg", "\udcff", ""])
+@pytest.mark.parametrize("word", some_quick(["x" * 300, "y/" * 3000 + "z.jpg", "nowhere/*.jpg", "\udcff", ""], 3))
 def test_words_that_name_nothing(sandbox, tmp_path, word):
     sandbox.run("score", word, cwd=tmp_path).judged()
 

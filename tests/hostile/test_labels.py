@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from layouts_on_disk import textile, two_folders
 from odd_files import encoded, picture
+from sandbox import some_quick
 from video_data import walk, write_frames
 
 from mnad.data.layout import read_annotation
@@ -44,7 +45,7 @@ def tested(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-@pytest.mark.parametrize("name", ANNOTATIONS)
+@pytest.mark.parametrize("name", some_quick(ANNOTATIONS, 4))
 def test_annotations(sandbox, tmp_path, tested, name):
     content, reason = ANNOTATIONS[name]
     (tested / "test/test_annotation.txt").write_bytes(content)
@@ -52,7 +53,7 @@ def test_annotations(sandbox, tmp_path, tested, name):
     assert len(line) < 1000 or name == "one_long_line"
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "endless"])
+@pytest.mark.parametrize("kind", some_quick(["missing", "folder", "pipe", "endless"], 3))
 def test_annotations_that_are_no_file(sandbox, tmp_path, tested, kind):
     path = tested / "test/test_annotation.txt"
     {
@@ -131,7 +132,7 @@ def test_frame_labels_of_any_number(tmp_path, dtype, shape):
     assert read_label_file(tmp_path / "l.npy", 6).tolist() == [0, 1, 0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("kind", ["none", "two", "pipe", "folder", "lies_about_its_size", "pickle"])
+@pytest.mark.parametrize("kind", some_quick(["none", "two", "pipe", "folder", "lies_about_its_size", "pickle"], 3))
 def test_frame_labels_by_the_command(sandbox, tmp_path, kind):
     write_frames(tmp_path / "set/testing/frames/01", walk(6, 1, 0))
     path = tmp_path / "set/a.npy"
@@ -173,7 +174,7 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DESCRIPTIONS)
+@pytest.mark.parametrize("name", some_quick(DESCRIPTIONS, 4))
 def test_descriptions(sandbox, tmp_path, name):
     content, reason = DESCRIPTIONS[name]
     two_folders(tmp_path / "set")
@@ -197,7 +198,7 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", some_quick(TABLES, 4))
 def test_tables_of_textile(sandbox, tmp_path, name):
     textile(tmp_path / "set")
     (tmp_path / "set/test32.csv").write_bytes(TABLES[name])

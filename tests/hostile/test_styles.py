@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from odd_files import encoded, picture
-from sandbox import Result, Sandbox
+from sandbox import Result, Sandbox, some_quick
 
 GOOD = "styles = {'hair': ['long', 'short'], 'hat': ['yes', 'no']}\nstyles_count = {'hair': [3, 1], 'hat': [2, 2]}\n"
 PEOPLE = {
@@ -46,7 +46,7 @@ def generate(sandbox: Sandbox, folder: Path, *words: object) -> Result:
     return sandbox.run("generate_styles", *words, cwd=folder, environment=environment)
 
 
-@pytest.mark.parametrize("name", PEOPLE)
+@pytest.mark.parametrize("name", some_quick(PEOPLE, 4))
 def test_people(sandbox, tmp_path, name):
     content, reason = PEOPLE[name]
     (tmp_path / "styles.py").write_text(content)
@@ -77,9 +77,10 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in NUMBERS.items() for value in values])
+@pytest.mark.parametrize("number", some_quick([(k, value) for k, values in NUMBERS.items() for value in values], 4))
 @pytest.mark.parametrize("script", ["generate_styles", "generate_avatars"])
-def test_numbers(sandbox, tmp_path, script, key, value):
+def test_numbers(sandbox, tmp_path, script, number):
+    key, value = number
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.png").write_bytes(encoded("png", picture()))
     words = ["--draw=false"] if script == "generate_styles" else ["--avatars", "a"]
@@ -88,7 +89,7 @@ def test_numbers(sandbox, tmp_path, script, key, value):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("alpha", ["0", "1e-320", "1e-12", "1e15", "1e100"])
+@pytest.mark.parametrize("alpha", some_quick(["0", "1e-320", "1e-12", "1e15", "1e100"], 3))
 def test_any_alpha_gives_numbers(sandbox, tmp_path, alpha):
     def strict(text: str) -> list:
         def refuse(word: str) -> None:
@@ -107,7 +108,9 @@ def test_any_alpha_gives_numbers(sandbox, tmp_path, alpha):
         assert all(row["log_probability"] <= 0 for row in strict(result.out))
 
 
-@pytest.mark.parametrize("size", ["0x0", "1x0", "-1x2", "1e3x2", "99999x99999", "9999x9999", "x", "1", "1x1x1", "١x١"])
+@pytest.mark.parametrize(
+    "size", some_quick(["0x0", "1x0", "-1x2", "1e3x2", "99999x99999", "9999x9999", "x", "1", "1x1x1", "١x١"], 5)
+)
 def test_sizes(sandbox, tmp_path, size):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.png").write_bytes(encoded("png", picture()))
@@ -115,7 +118,7 @@ def test_sizes(sandbox, tmp_path, size):
     sandbox.run("generate_avatars", *words, cwd=tmp_path).refused("size: expected WIDTHxHEIGHT")
 
 
-@pytest.mark.parametrize("block", ["0", "-1", "1.5", "9" * 30])
+@pytest.mark.parametrize("block", some_quick(["0", "-1", "1.5", "9" * 30], 2))
 def test_blocks(sandbox, tmp_path, block):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.png").write_bytes(encoded("png", picture()))
@@ -132,7 +135,7 @@ ATTRIBUTES = {
 }
 
 
-@pytest.mark.parametrize("name", ATTRIBUTES)
+@pytest.mark.parametrize("name", some_quick(ATTRIBUTES, 3))
 def test_attributes(sandbox, tmp_path, name):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.png").write_bytes(encoded("png", picture()))

@@ -5,6 +5,7 @@ import os
 import pytest
 from layouts_on_disk import two_folders
 from odd_files import JPEG
+from sandbox import some_quick
 
 from figures.config import ROOT
 from mnad.run import UserError
@@ -27,7 +28,7 @@ SCORES = {
 }
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", some_quick(SCORES, 4))
 def test_scores_of_videos(sandbox, tmp_path, name):
     content, reason = SCORES[name]
     (tmp_path / "s.csv").write_bytes(content)
@@ -35,7 +36,7 @@ def test_scores_of_videos(sandbox, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
 
 
-@pytest.mark.parametrize("kind", ["missing", "pipe", "folder", "endless"])
+@pytest.mark.parametrize("kind", some_quick(["missing", "pipe", "folder", "endless"], 2))
 def test_a_table_that_is_no_file(sandbox, tmp_path, kind):
     path = tmp_path / "s.csv"
     {
@@ -66,7 +67,7 @@ BOXES = {
 }
 
 
-@pytest.mark.parametrize("name", BOXES)
+@pytest.mark.parametrize("name", some_quick(BOXES, 4))
 def test_boxes(sandbox, tmp_path, name):
     (tmp_path / "b.csv").write_bytes(BOXES[name])
     (tmp_path / "a.jpg").write_bytes(JPEG)
@@ -88,7 +89,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("content", ["header", "", "text"])
-@pytest.mark.parametrize("path", FIGURES)
+@pytest.mark.parametrize("path", some_quick(FIGURES, 2))
 def test_stored_results_of_figures(sandbox, tmp_path, path, content):
     target = tmp_path / "stored" / path
     target.parent.mkdir(parents=True)
@@ -103,7 +104,9 @@ def test_stored_results_of_figures(sandbox, tmp_path, path, content):
         result.refused(path.rpartition("/")[2])
 
 
-@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/full", "/dev/null", "pipe", "folder", "mine.txt", "mine.txt/x"])
+@pytest.mark.parametrize(
+    "place", some_quick(["/dev/stdout", "/dev/full", "/dev/null", "pipe", "folder", "mine.txt", "mine.txt/x"], 4)
+)
 @pytest.mark.parametrize("option", ["--csv", "--json"])
 def test_places_that_are_not_ours(sandbox, tmp_path, place, option):
     """A pipe was read without end, /dev/full filled the memory."""
@@ -115,7 +118,7 @@ def test_places_that_are_not_ours(sandbox, tmp_path, place, option):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("second", ["r", "./r", "folder/../r", "link"])
+@pytest.mark.parametrize("second", some_quick(["r", "./r", "folder/../r", "link"], 2))
 def test_one_file_for_two_results(sandbox, tmp_path, second):
     (tmp_path / "a.jpg").write_bytes(JPEG)
     (tmp_path / "folder").mkdir()
