@@ -122,9 +122,6 @@ def visualize_latent(config: LatentConfig) -> Path:
         UserError: anything wrong with checkpoint, data, sizes or folder.
     """
     started = time.perf_counter()
-    for key in ("seed", "threads"):
-        if getattr(config, key) < 0:
-            raise UserError(f"{key}: expected 0 or more, got {getattr(config, key)}")
     if config.threads:
         torch.set_num_threads(config.threads)
     detectors = load_detectors(config)
