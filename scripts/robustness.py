@@ -9,6 +9,7 @@ from pathlib import Path
 
 import baselines
 from mnad.config import DataConfig
+from mnad.config.ranges import check_seed
 from mnad.run import UserError
 from mnad.run.cli import run
 

@@ -88,7 +88,7 @@ class ImageConfig:
                 raise UserError(f"images.{key}: expected a positive multiple of {STRIDE}, got {value}")
         if self.height * self.width > MOST_PIXELS:
             raise UserError(
-                f"images.height, images.width: expected at most {MOST_PIXELS:,} pixels, got {self.height} x {self.width}"
+                f"images.height, width: expected at most {MOST_PIXELS:,} pixels, got {self.height} x {self.width}"
             )
         check_range("images.memory_gb", self.memory_gb, 0)
 

@@ -140,6 +140,14 @@ def configuration_files(argv: Sequence[str]) -> str:
     return ", ".join([*alone, *joined]) or "configuration"
 
 
+def users_error(error: BaseException) -> UserError:
+    """What a dataclass inside others has refused, without what jsonargparse says around it."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, UserError):
+        found = found.__cause__ or found.__context__
+    return found if isinstance(found, UserError) else UserError(" ".join(str(error).split()))
+
+
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
     """Fill ``config_class`` from ``argv``.
 
@@ -153,12 +161,17 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     try:
         namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
-        raise UserError(" ".join(str(error).split())) from error
+        message = " ".join(str(error).split())
+        unread = message.startswith(("Problems parsing config", "Unexpected config"))
+        raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{configuration_files(words)}: is no UTF-8 ({error}); expected a YAML file") from error
     namespace.pop("config", None)
     check_groups(namespace, config_class)
-    return config_class(**parser.instantiate(namespace).as_dict())
+    try:
+        return config_class(**parser.instantiate(namespace).as_dict())
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise users_error(error) from error
 
 
 def environment_error(error: Exception) -> str | None:

@@ -249,7 +249,7 @@ def import_project() -> None:
     import mnad.experiment
     import mnad.latent.run
     import mnad.line.command
-    import mnad.run.cli  # noqa: F401
+    import mnad.run.cli
 
     assert bayes and figures and mnad and baselines
     torch.set_num_threads(1)
