@@ -64,9 +64,8 @@ def load_official(state_dict: Mapping[str, Tensor], items: Tensor, variant: Vari
         if name not in given:
             raise UserError(f"official state dict: {name} is missing")
         if given[name].ndim != 4:
-            raise UserError(
-                f"official state dict: {name} has shape {tuple(given[name].shape)}; expected four dimensions"
-            )
+            found = tuple(given[name].shape)
+            raise UserError(f"official state dict: {name} has shape {found}; expected four dimensions")
     items = torch.as_tensor(items, dtype=torch.float32)
     width, dim = given[first].shape[0], given[last].shape[0]
     if items.ndim != 2 or items.shape[1] != dim or 0 in items.shape:

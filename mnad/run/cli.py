@@ -191,8 +191,9 @@ def run(
     description: str | None = None,
     base: Callable[[Config], Path | None] | None = None,
 ) -> None:
-    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2, and so is what
-    the machine lacks (:func:`environment_error`).
+    """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
+
+    So is what the machine lacks (:func:`environment_error`).
 
     A number that ``main`` returns is the exit code.
 
