@@ -43,6 +43,7 @@ from mnad.training.loop import loss_weights
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
 KEYS = {"method", "seed", "primary", "pixels", "images_per_second", "fit_seconds", "parameters", "peak_mb"}  # of RESULT
+ROLES = ("test", "validation", "known")  # of scores
 # What may change between two calls: thresholds are chosen again from the stored scores whenever the tables are made.
 FREE = ("out", "overwrite", "seeds", "methods", "resamples", "threshold")
 
@@ -76,14 +77,14 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
             there are known anomalies, ``known/<score>``; where the robustness was asked for, ``<change>/<score>`` of
             the test images under each change. Its summary goes under ``robustness``.
     """
-    roles: dict[str, dict] = {role: {} for role in ("test", "validation", "known")}
+    roles: dict[str, dict] = {role: {} for role in ROLES}
     for key, values in arrays.items():
         role, _, score = key.partition("/")
         if score:
             roles.setdefault(role, {})[score] = values
     thresholds = choose_thresholds(config, roles["validation"], roles["known"])
     judged = judge_scores(roles["test"], arrays["labels"], thresholds)
-    changes = [Change.parse(role) for role in roles if role not in ("test", "validation", "known")]
+    changes = [Change.parse(role) for role in roles if role not in ROLES]
     rows = pd.DataFrame(
         row for change in changes for row in judge_change(change, roles[str(change)], arrays["labels"], thresholds)
     )
@@ -133,6 +134,16 @@ def run_one(
     )
 
 
+def fitting(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether ``arrays`` are what :func:`rejudge` takes: finite numbers, one for each image of a role."""
+    if not all(values.ndim == 1 and values.dtype.kind in "iuf" for values in arrays.values()):
+        return False
+    scores = {role: {key.partition("/")[2] for key in arrays if key.startswith(f"{role}/")} for role in ROLES}
+    of_test = [len(values) for key, values in arrays.items() if key.partition("/")[0] not in ROLES[1:]]
+    complete = "labels" in arrays and scores["test"] == scores["validation"] != set()
+    return complete and len(set(of_test)) == 1 and all(np.isfinite(values).all() for values in arrays.values())
+
+
 def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Result and arrays of a finished run, as :func:`run_one` wrote them.
 
@@ -150,16 +161,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except Exception as error:  # whatever zip and numpy make of a damaged file
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read ({reason}); expected the scores of a finished run") from error
-    count = len(arrays["labels"]) if "labels" in arrays else None
-    lengths = {key: len(values) for key, values in arrays.items() if not key.startswith(("validation/", "known/"))}
-    scores = {role: {k.removeprefix(role) for k in arrays if k.startswith(role)} for role in ("test/", "validation/")}
-    numbers = all(values.ndim == 1 and np.isfinite(values).all() for values in arrays.values())
-    if (
-        not numbers
-        or not scores["test/"]
-        or len(set(map(frozenset, scores.values()))) > 1
-        or {count} != set(lengths.values())
-    ):
+    if not fitting(arrays):
         raise UserError(f"{path}: holds other arrays; expected labels and the scores of test and validation images")
     return result, arrays
 

@@ -239,9 +239,7 @@ def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str 
 def check_still_there(out: Path) -> None:
     """Raises ``UserError`` for a run folder that was emptied, moved or deleted while its run was writing."""
     if not (out / "config.json").is_file():
-        raise UserError(
-            f"{out}: was emptied or deleted during the run; expected it to stay, its earlier files are lost"
-        )
+        raise UserError(f"{out}: was emptied or deleted during the run; expected it to stay")
 
 
 def stamped(name: str) -> Path:
