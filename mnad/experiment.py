@@ -23,6 +23,7 @@ from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import (
     check_run_folder,
+    check_still_there,
     locked,
     open_run_folder,
     read_json,
@@ -197,8 +198,13 @@ def run_model(
     return rows
 
 
-def check_same_data(path: Path, split: Mapping) -> None:
+def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train", "validation", "known")) -> None:
     """A resumed run must go on with the images that it began with, by name and content.
+
+    Args:
+        path: the ``split.json`` of the run; nothing is checked without one.
+        split: of now.
+        roles: that must hold the same images.
 
     Raises:
         UserError: the stored ``split.json`` says otherwise; names the first difference.
@@ -206,7 +212,7 @@ def check_same_data(path: Path, split: Mapping) -> None:
     if not path.is_file():
         return
     stored = read_json(path, "the split of a run")
-    for key in ("train", "validation", "known"):
+    for key in roles:
         before, now = (set(found.get(key, ())) for found in (stored, split))
         for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
             if names:
@@ -232,6 +238,7 @@ def run_experiment(config: TrainConfig) -> Path:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
+        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -253,6 +260,7 @@ def run_in(
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
+    check_still_there(folder)
     print(f"\n{table}\n\nrun folder: {folder}")
     return folder
 

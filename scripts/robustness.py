@@ -9,6 +9,7 @@ from pathlib import Path
 
 import baselines
 from mnad.config import DataConfig
+from mnad.config.ranges import check_seed
 from mnad.run import UserError
 from mnad.run.cli import run
 
@@ -40,9 +41,8 @@ class RobustnessConfig(DataConfig):
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a negative seed."""
-        if self.seed < 0:
-            raise UserError(f"seed: expected 0 or more, got {self.seed}")
+        """Raises ``UserError`` for a seed out of range."""
+        check_seed("seed", self.seed)
 
 
 def main(config: RobustnessConfig) -> None:

@@ -25,6 +25,7 @@ from mnad.config.network import (
     Variant,
     past_frames,
 )
+from mnad.config.ranges import check_range, check_seed
 from mnad.config.robust import FAMILIES, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
     Combine,
@@ -39,6 +40,8 @@ from mnad.config.scoring import (
 )
 from mnad.config.training import MEMORY_LOSSES, OptimConfig
 from mnad.run import UserError
+
+MOST_MEMBERS = 100  # of an ensemble
 
 __all__ = [
     "FAMILIES",
@@ -110,9 +113,9 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there, for
         members that cannot be, or for a correction of frames that are predicted."""
-        if self.members < 1 or (self.members > 1 and self.model.variant == "pred"):
-            expected = "1 for variant pred" if self.model.variant == "pred" else "at least 1"
-            raise UserError(f"members: expected {expected}, got {self.members}")
+        if self.members > 1 and self.model.variant == "pred":
+            raise UserError(f"members: expected 1 for variant pred, got {self.members}")
+        check_range("members", self.members, 1, MOST_MEMBERS)
         if self.model.variant == "pred" and self.correction.kind != "none":
             raise UserError(f"correction.kind: {self.correction.kind!r} with model.variant pred; expected 'none'")
         own = {"wells": wells_score()} if self.model.variant == "recon" else {}
@@ -158,10 +161,9 @@ class TrainConfig(DetectorConfig, DataConfig):
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:
-        """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
+        """Replace None by what the variant has; raises ``UserError`` for a seed out of range."""
         super().__post_init__()
         self.optim = self.optim.resolved(self.model.variant)
         if self.compare is None:
             self.compare = [] if self.model.name == "mnad_features" else ["conv_ae"]
-        if self.seed < 0:
-            raise UserError(f"seed: expected 0 or more, got {self.seed}")
+        check_seed("seed", self.seed)

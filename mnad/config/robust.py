@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mnad.config.ranges import check_range, check_seed
 from mnad.run import UserError
 
 FAMILIES = (
@@ -63,9 +64,9 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range or an unknown family."""
-        for key in ("normal_copies", "known_copies", "seed"):
-            if getattr(self, key) < 0:
-                raise UserError(f"calibration.{key}: expected 0 or more, got {getattr(self, key)}")
+        for key in ("normal_copies", "known_copies"):
+            check_range(f"calibration.{key}", getattr(self, key), 0)
+        check_seed("calibration.seed", self.seed)
         unknown = [name for name in self.changes if name not in FAMILIES]
         if unknown or not self.changes:
             wrong = repr(unknown[0]) if unknown else "none"

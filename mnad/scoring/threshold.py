@@ -33,12 +33,17 @@ class Threshold:
 
         Raises:
             TypeError: other keys.
-            ValueError: a value that is not finite.
+            ValueError: no object, a value that is no finite number, an unknown rule, or a promise that is none.
         """
+        if not isinstance(stored, dict):
+            raise ValueError(f"threshold {stored!r}")
         kept = stored.get("promise")
-        found = cls(**{**stored, "promise": None if kept is None else Promise(**kept)})
-        if not math.isfinite(found.value):
-            raise ValueError(f"threshold {found.value}")
+        found = cls(**{**stored, "promise": None if kept is None else Promise.from_json(kept)})
+        number = isinstance(found.value, int | float) and not isinstance(found.value, bool)
+        if not number or not math.isfinite(found.value):
+            raise ValueError(f"threshold {found.value!r}")
+        if found.rule not in Rule.__args__ or not isinstance(found.note, str):
+            raise ValueError(f"threshold by the rule {found.rule!r}, {found.note!r}")
         return found
 
     def __str__(self) -> str:
