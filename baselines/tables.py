@@ -14,6 +14,7 @@ from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, collect, summarise
 from mnad.data.images import split
 from mnad.data.mvtec import categories
+from mnad.data.sizes import follow_data
 from mnad.run import UserError
 from mnad.run.files import open_run_folder, write_csv, write_json, write_text
 from mnad.run.settings import check_same_run, plain
@@ -197,7 +198,9 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         if not names:
             raise UserError(f"layout_options.category: 'all' of {config.data}; expected a folder of categories")
         options = config.layout_options
-        parts = [replace(config, layout_options=replace(options, category=n), out=config.out / n) for n in names]
+        parts = [
+            follow_data(replace(config, layout_options=replace(options, category=n), out=config.out / n)) for n in names
+        ]
         check_config(parts[0])
         config.methods = parts[0].methods
         open_run_folder(config.out, overwrite=False, resume=True, mark="methods")  # each category empties its own
@@ -211,6 +214,7 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         overview(config.out, frames, config)
         results = pd.concat(frames.values())
     else:
+        config = follow_data(config)
         run_comparison(config)
         results = tabulate(config)
     if results["seeds"].max() == 0:
