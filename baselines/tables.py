@@ -25,6 +25,7 @@ QUALITY_COLUMNS = (
     ("average_precision", "AP", 3),
     ("tpr", "TPR", 3),
     ("tnr", "TNR", 3),
+    ("tnr_validation", "TNR in validation", 3),
     ("oracle_balanced", "oracle*", 3),
     ("pixel_auroc", "pixel AUROC", 3),
     ("aupro", "AUPRO", 3),
@@ -122,6 +123,9 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     ):
         if data.get(key):
             lines.append(f"Warning: {data[key]} {text}.")
+    for _, line in frame.iterrows():
+        if isinstance(line.get("doubts"), str) and line["doubts"]:
+            lines.append(f"Doubt: {line['method']}, score '{line['score']}', {line['doubts']}.")
     methods = frame.drop_duplicates("method")
     return lines + [f"{line['method']}: {line['note']}" for _, line in methods.iterrows() if line["note"]]
 
