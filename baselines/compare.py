@@ -68,6 +68,11 @@ def check_config(config: CompareConfig) -> Photographs:
     return data
 
 
+def share_below(counts: Mapping[str, int]) -> float:
+    """Share of the validation normals that are no false alarms, from their counts."""
+    return 1 - counts["fp"] / counts["n_normal"]
+
+
 def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
     """Choose the threshold of every stored score by the rules of ``config`` and judge it: score -> metrics of
     :func:`mnad.evaluation.result.judge_scores`, and under ``threshold_note`` how the threshold came about.
@@ -90,7 +95,7 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
     )
     return {
         score: metrics
-        | {"threshold_note": asdict(thresholds[score])}
+        | {"threshold_note": asdict(thresholds[score]), "tnr_validation": share_below(metrics["validation"])}
         | {"robustness": summary(rows[rows["score"] == score]) if changes else None}
         for score, metrics in judged.items()
     }

@@ -12,7 +12,7 @@ from mnad.run.files import read_json
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 
 # Columns of the judged scores, and what a run measures once for all its scores.
-QUALITY = ("auroc", "average_precision", "tpr", "tnr", "oracle_balanced")
+QUALITY = ("auroc", "average_precision", "tpr", "tnr", "tnr_validation", "oracle_balanced")
 PIXELS = ("pixel_auroc", "aupro")
 ROBUST = ("clean", "mean", "worst")  # smaller one of TPR and TNR: unchanged, over the changes, under the worst
 COSTS = ("fit_seconds", "images_per_second", "parameters", "peak_mb")
@@ -74,6 +74,8 @@ def row(name: str, score: str, runs: Runs) -> dict[str, object]:
         columns |= mean_and_deviation(key, [metrics[key] for metrics in judged])
     for key in PIXELS:
         columns |= mean_and_deviation(key, [(result["pixels"] or {}).get(key) for result in runs.results])
+    said = list(dict.fromkeys(f"seed {i}: {text}" for i, m in enumerate(judged) for text in m["doubts"]))
+    columns["doubts"] = f"{said[0]}" + (f" (and {len(said) - 1} more)" if len(said) > 1 else "") if said else ""
     robust = [metrics["robustness"] or {} for metrics in judged]
     for key in ROBUST:
         columns |= mean_and_deviation(f"robust_{key}", [found.get(key) for found in robust])

@@ -10,6 +10,7 @@ import torch
 
 from mnad.config import TrainConfig
 from mnad.data.dataset import Photographs, Videos, open_dataset
+from mnad.data.sizes import follow_data
 from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
@@ -230,6 +231,7 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    config = follow_data(config)
     detectors = check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
     check_scores(detectors, data)

@@ -89,7 +89,7 @@ def main(config: EvaluateConfig) -> None:
     variant = detector.config.model.variant
     if not video and variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
-    data = open_dataset(config, detector.config.images, variant, train=False)
+    data = open_dataset(config, detector.config.images, variant, train=False, checkpoint=config.checkpoint)
     csv, figure, folder = config.csv, config.video.figure and free(config.video.figure), stamped(config.data.stem)
     if isinstance(data, Videos):
         if data.labels is None:  # no metrics, so the scores are what there is to see

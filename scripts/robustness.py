@@ -68,7 +68,7 @@ def main(config: RobustnessConfig) -> None:
     if detector.model.variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
     detector.check_calibrated()
-    data = open_dataset(config, detector.config.images, "recon", train=False)
+    data = open_dataset(config, detector.config.images, "recon", train=False, checkpoint=config.checkpoint)
     if isinstance(data, Videos):
         raise UserError(f"{config.data}: videos; expected a folder of photographs")
     if config.json:

@@ -58,4 +58,6 @@ def write_run_report(
     """``report.html`` in ``folder``, of the last evaluation: that of photographs, or without test-time update."""
     evaluation = list(evaluations.values())[-1]
     summary = summarise(detector, data, evaluation)
-    return write_report(folder / "report.html", summary, detector, f"{folder.name}: test of {data.root.name}")
+    doubts = evaluation.scores.get(detector.primary, {}).get("doubts", [])
+    title = f"{folder.name}: test of {data.root.name}"
+    return write_report(folder / "report.html", summary, detector, title, doubts=doubts)

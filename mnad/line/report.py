@@ -174,6 +174,7 @@ def write_report(
     title: str,
     passed: Sequence[str] = (),
     standing: Standing | None = None,
+    doubts: Sequence[str] = (),
 ) -> Path:
     """Write the page of ``summary``; everything it shows is inside it.
 
@@ -182,6 +183,7 @@ def write_report(
         title: heading of the page.
         passed: lines about files that were left out.
         standing: the section on promise and drift; None leaves it out.
+        doubts: why the result may be of no use (:func:`mnad.evaluation.result.doubts`); they come first.
 
     Raises:
         UserError: it cannot be written.
@@ -213,6 +215,7 @@ def write_report(
         csv=data_uri("text/csv;charset=utf-8", csv_text(listed, terms).encode()),
         notes=[*notes(summary), *passed],
         standing=standing,
+        doubts=doubts,
     )
     write_text(path, page)
     return path
