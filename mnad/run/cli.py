@@ -7,6 +7,7 @@ Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,8 +21,9 @@ import yaml
 from docstring_parser import DocstringParam
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.old_keys import modern_argument, modernise
+from mnad.run.streams import plain_streams
 
 Config = TypeVar("Config")
 MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
@@ -161,7 +163,7 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     try:
         namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         unread = message.startswith(("Problems parsing config", "Unexpected config"))
         raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
     except UnicodeDecodeError as error:
@@ -177,8 +179,9 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
 def environment_error(error: Exception) -> str | None:
     """What a full disk, a folder that vanished or too little memory are in one line; None for a mistake of ours."""
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}; expected files and folders that stay, and room on the disk"
+        expected = "free space on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a path that can be used"
+        place = f"{os.fsdecode(error.filename)[:300]}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{place}{error.strerror or error}; expected {expected}"
     text = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
         return f"memory is not enough ({text or 'of this process'}); expected smaller images, models or batches"
@@ -200,29 +203,39 @@ def run(
     Args:
         base: given what was parsed, the configuration file that applies where the command line names none.
     """
-    try:
-        config = parse(config_class, description=description)
-        if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
-            path = base(config)
-            if path is not None:
-                print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
-                config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
-        status = main(config)
-        sys.stdout.flush()
-        if isinstance(status, int) and status:
-            sys.exit(status)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains when it ends
-        sys.exit(1)
-    except (OSError, MemoryError, RuntimeError) as error:
-        line = environment_error(error)
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+    with plain_streams():
+        try:
+            status = call(main, config_class, description, base)
+        except UserError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            sys.exit(2)
+        except BrokenPipeError:  # whoever read what is printed has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except (OSError, MemoryError, RuntimeError) as error:
+            line = environment_error(error)
+            if line is None:
+                raise
+            print(f"error: {one_line(line)}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+    if isinstance(status, int) and status:
+        sys.exit(status)
+
+
+def call(
+    main: Callable[[Config], object],
+    config_class: type[Config],
+    description: str | None,
+    base: Callable[[Config], Path | None] | None,
+) -> object:
+    """Parse and call ``main``, see :func:`run`; returns what it returns."""
+    config = parse(config_class, description=description)
+    if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
+        path = base(config)
+        if path is not None:
+            print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
+            config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
+    return main(config)
