@@ -124,6 +124,8 @@ class DetectorConfig:
             self.primary = next(iter(own), "mnad")
         if self.primary not in self.scores:
             raise UserError(f"primary: expected one of {', '.join(self.scores)}, got {self.primary!r}")
+        if any(self.rule(score).rule == "recent" for score in self.scores):
+            raise UserError("threshold.rule: recent only moves an existing one (calibrate.py); expected another")
 
     def rule(self, score: str) -> ThresholdConfig:
         """How the threshold of ``score`` is chosen: by its own rule, else by the detector's."""
