@@ -25,7 +25,7 @@ from mnad.config.network import (
     Variant,
     past_frames,
 )
-from mnad.config.robust import FAMILIES, CalibrationConfig, CorrectionConfig
+from mnad.config.robust import FAMILIES, AugmentationConfig, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
     Combine,
     Normalise,
@@ -47,6 +47,7 @@ __all__ = [
     "PUBLISHED",
     "STRIDE",
     "Addressing",
+    "AugmentationConfig",
     "CalibrationConfig",
     "Combine",
     "CorrectionConfig",
@@ -148,6 +149,7 @@ class TrainConfig(DetectorConfig, DataConfig):
         seed: of weights, order and validation split (the synthetic wells are always the same).
         compare: further models, trained and judged by the same loop and scores, for the table; none is ``conv_ae``
             beside a model that rebuilds images, nothing beside ``mnad_features``.
+        augmentation: changed copies of the training images; photographs only.
         optim: the training loop.
     """
 
@@ -157,6 +159,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     seed: int = 0
     compare: list[str] | None = None
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:

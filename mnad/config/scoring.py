@@ -77,6 +77,8 @@ class ScoreConfig:
             Photographs have no neighbours and ignore it.
         mirror: take the mean of every term over the image and its left-right mirror image (ours; false is the
             paper's). Costs a second forward pass.
+        given: what each term is judged given (ours; the paper has none): of every term its linear regression on these
+            is taken off, as fitted on the validation normals, before it is normalised.
     """
 
     terms: list[TermConfig]
@@ -85,6 +87,7 @@ class ScoreConfig:
     threshold: ThresholdConfig | None = None
     smooth: int = 1
     mirror: bool = False
+    given: list[TermConfig] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a score without terms or a window below 1."""

@@ -122,5 +122,5 @@ def test_frames_have_no_originals():
         def __len__(self) -> int:
             return 3
 
-    with pytest.raises(UserError, match="calibration: changed copies of frames; expected photographs"):
+    with pytest.raises(UserError, match="changed copies: of frames; expected photographs"):
         random_copies(Frames(), 1, FAMILIES, 0)
