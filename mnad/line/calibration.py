@@ -84,10 +84,12 @@ def raw_terms(verdicts: Sequence[Verdict], names: Sequence[str]) -> np.ndarray:
 
 
 def again(detector: Detector, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """``verdicts`` by the statistics and the threshold that ``detector`` has now, from the raw terms they hold."""
-    primary = detector.scores[detector.primary]
+    """``verdicts`` by the threshold that ``detector`` has now; of one model also by its statistics, from the raw terms
+    that they hold. (Of several members they hold means, and the statistics stay.)"""
+    primary, threshold = detector.scores[detector.primary], detector.thresholds[detector.primary].value
+    if primary.members > 1:
+        return [v if v.error else replace(v, threshold=threshold) for v in verdicts]
     scores = iter(detector.combine({detector.primary: raw_terms(verdicts, primary.names)})[detector.primary].tolist())
-    threshold = detector.thresholds[detector.primary].value
     return [v if v.error else replace(v, score=next(scores), threshold=threshold) for v in verdicts]
 
 
@@ -160,6 +162,8 @@ def recalibrate(config: Options) -> list[Judged]:
         check_replaceable(config.csv, ",".join(HEADER))
     detector = Detector.load(config.checkpoint).to(config.device)
     detector.check_calibrated()
+    if config.statistics and len(detector.models) > 1:
+        raise UserError(f"statistics: {config.checkpoint} has several members; expected it without statistics")
     old = detector.thresholds[detector.primary]
     before = {"known": read_role(detector, config.known, "known") if config.known else []}
     before["normal"] = read_role(detector, config.normal, "normal") if config.normal else []

@@ -58,6 +58,18 @@ def test_known_alone_is_enough_for_their_quantile(script, roles, tmp_path):
     assert new.thresholds[new.primary].value == pytest.approx(expected)
 
 
+def test_an_ensemble_keeps_its_scores(script, roles, tmp_path, capsys):
+    out = tmp_path / "new.safetensors"
+    arguments = ("--checkpoint=wells_memory", "--known", roles[0], "--normal", roles[1], "--out", out)
+    assert script("calibrate", *arguments) == 0
+    new = Detector.load(out)
+    scores = Detector.load("wells_memory").score(list_images(roles[0]))
+    np.testing.assert_allclose(new.score(list_images(roles[0])), scores)
+    assert new.thresholds[new.primary].value == pytest.approx(np.quantile(scores, 0.01))
+    assert script("calibrate", *arguments[:-1], tmp_path / "b.safetensors", "--statistics") == 2
+    assert "statistics: wells_memory has several members; expected" in capsys.readouterr().err
+
+
 def test_mistakes_are_one_line(script, roles, tmp_path, capsys):
     out = tmp_path / "new.safetensors"
     (tmp_path / "empty").mkdir()
