@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from mnad.config import TrainConfig
+from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
 from mnad.data.sizes import follow_data
 from mnad.data.source import Source
@@ -109,7 +110,8 @@ def fit_detector(
     if correction is not None:
         correction.to(device)
     fit_correction(correction, sources["train"])
-    normals, held = (corrected(sources[role], correction) for role in ("train", "validation"))
+    normals = corrected(augmented(sources["train"], config.augmentation), correction)
+    held = corrected(sources["validation"], correction)
     models = []
     for number, place in enumerate(member_folders(folder, config.members)):
         seed = config.seed + number
@@ -134,9 +136,11 @@ def member_folders(folder: Path, members: int) -> list[Path]:
 
 def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
     """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
-    for model in detector.models:
+    for member, model in enumerate(detector.models):
         alone = Detector(detector.config.detector(members=1), model).to(detector.device.type)
-        alone.fit(sources["train"])
+        alone.correction = detector.correction
+        for name, score in alone.scores.items():  # what the terms learnt of the training normals
+            score.statistics[0].load_state_dict(detector.scores[name].statistics[member].state_dict())
         alone.calibrate(sources["validation"], sources.get("known"))
         yield alone
 

@@ -26,7 +26,7 @@ from mnad.config.network import (
     past_frames,
 )
 from mnad.config.ranges import check_range, check_seed
-from mnad.config.robust import FAMILIES, CalibrationConfig, CorrectionConfig
+from mnad.config.robust import FAMILIES, AugmentationConfig, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
     Combine,
     Normalise,
@@ -50,6 +50,7 @@ __all__ = [
     "PUBLISHED",
     "STRIDE",
     "Addressing",
+    "AugmentationConfig",
     "CalibrationConfig",
     "Combine",
     "CorrectionConfig",
@@ -127,6 +128,8 @@ class DetectorConfig:
             self.primary = next(iter(own), "mnad")
         if self.primary not in self.scores:
             raise UserError(f"primary: expected one of {', '.join(self.scores)}, got {self.primary!r}")
+        if any(self.rule(score).rule == "recent" for score in self.scores):
+            raise UserError("threshold.rule: recent only moves an existing one (calibrate.py); expected another")
 
     def rule(self, score: str) -> ThresholdConfig:
         """How the threshold of ``score`` is chosen: by its own rule, else by the detector's."""
@@ -149,6 +152,7 @@ class TrainConfig(DetectorConfig, DataConfig):
         seed: of weights, order and validation split (the synthetic wells are always the same).
         compare: further models, trained and judged by the same loop and scores, for the table; none is ``conv_ae``
             beside a model that rebuilds images, nothing beside ``mnad_features``.
+        augmentation: changed copies of the training images; photographs only.
         optim: the training loop.
     """
 
@@ -158,6 +162,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     seed: int = 0
     compare: list[str] | None = None
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from mnad.config.network import PUBLISHED, Variant
 from mnad.run import UserError
 
-Rule = Literal["anomalous_quantile", "normal_quantile", "midpoint", "balanced"]
+Rule = Literal["anomalous_quantile", "normal_quantile", "midpoint", "balanced", "recent"]
 Normalise = Literal["minmax", "spread"]
 Combine = Literal["sum", "max"]
 
@@ -18,17 +18,23 @@ class ThresholdConfig:
     Args:
         rule: ``anomalous_quantile``: a low quantile of the known anomalies. ``normal_quantile``: a high quantile of
             the validation normals. ``midpoint``: halfway between those two. ``balanced``: the largest balanced
-            accuracy on both sets, in the middle of the gap that attains it.
+            accuracy on both sets, in the middle of the gap that attains it. ``recent``: only to move an existing
+            threshold by recent, unlabelled images, see :func:`mnad.scoring.threshold.moved_threshold`.
         anomalous_quantile: in [0, 1]; the share of known anomalies that may be missed: 1 % to find 99 %.
         normal_quantile: in [0, 1]; also the fallback when there are no known anomalies.
+        recent: of the rule ``recent``: the threshold may lie so many robust deviations above the median of the recent
+            images' scores, lowest and highest.
     """
 
     rule: Rule = "anomalous_quantile"
     anomalous_quantile: float = 0.01
     normal_quantile: float = 0.995
+    recent: tuple[float, float] = (2.0, 3.0)
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a quantile outside [0, 1]."""
+        """Raises ``UserError`` for a quantile outside [0, 1], or no range of deviations."""
+        if not 0 < self.recent[0] <= self.recent[1]:
+            raise UserError(f"threshold.recent: expected two numbers above 0, the smaller first, got {self.recent}")
         for key in ("anomalous_quantile", "normal_quantile"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(f"threshold.{key}: expected a number from 0 to 1, got {getattr(self, key)}")
@@ -71,6 +77,8 @@ class ScoreConfig:
             Photographs have no neighbours and ignore it.
         mirror: take the mean of every term over the image and its left-right mirror image (ours; false is the
             paper's). Costs a second forward pass.
+        given: what each term is judged given (ours; the paper has none): of every term its linear regression on these
+            is taken off, as fitted on the validation normals, before it is normalised.
     """
 
     terms: list[TermConfig]
@@ -79,6 +87,7 @@ class ScoreConfig:
     threshold: ThresholdConfig | None = None
     smooth: int = 1
     mirror: bool = False
+    given: list[TermConfig] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a score without terms or a window below 1."""

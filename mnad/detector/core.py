@@ -193,7 +193,7 @@ class Core:
                 parts[key].append(values.cpu().numpy())
             if counts is not None and out.attention is not None:
                 counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
+        empty = {key: [np.zeros((0, score.columns))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 
     def _run(self, model: Network, x: Tensor) -> Output:

@@ -29,7 +29,7 @@ class LatentConfig(DataConfig):
         perplexity: of t-SNE.
         neighbors: of UMAP.
         seed: of samples and maps.
-        page: write the interactive page.
+        page: write the interactive pages: ``latent.html``, and with a memory ``items.html``.
         threads: CPU threads of torch; 0 leaves torch's choice.
         device: auto, cpu or cuda.
     """

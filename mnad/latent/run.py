@@ -11,10 +11,13 @@ import torch
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.latent import figures
+from mnad.latent.bank import bank_numbers
+from mnad.latent.bank_figure import plot_bank
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
 from mnad.latent.collect import Latent, collect
 from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
 from mnad.latent.embed import check_size, embed
+from mnad.latent.items_page import write_items_page
 from mnad.latent.page import write_page
 from mnad.latent.sample import counts, strata_of, stratified
 from mnad.latent.sources import ImageSet, open_images
@@ -81,7 +84,10 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
     if latent.items is not None:
         memory = memory_health(torch.from_numpy(latent.counts), torch.from_numpy(latent.items))
         memory |= {"items": len(latent.items), "counts": latent.counts.tolist()}
-    return {"model": latent.model, "memory": memory, "levels": levels}
+    found = {"model": latent.model, "memory": memory, "levels": levels}
+    return found | (
+        {} if latent.bank is None else {"bank": bank_numbers(latent.bank, latent.levels["images"].table, kind)}
+    )
 
 
 def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
@@ -94,6 +100,8 @@ def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int
         written += figures.plot_items(out / "items.png", latent, data.anomaly)
         written += figures.plot_kinds(out / "kinds_items.png", latent.levels, kind, "item")
     written += figures.plot_kinds(out / "kinds_clusters.png", latent.levels, kind, "cluster")
+    if latent.bank is not None:
+        written += plot_bank(out / "bank.png", latent.bank, latent.levels["images"].table, kind, latent.grid)
     return written
 
 
@@ -135,7 +143,8 @@ def visualize_latent(config: LatentConfig) -> Path:
         record = write_maps(config, out, detectors, data, sample, root.name)
         record["seconds"] = round(time.perf_counter() - started, 1)
         write_json(out / "latent.json", record)
-    print(f"{out}: figures, {'latent.html, ' if config.page else ''}latent.json; {record['seconds']:.0f} s")
+    pages = [f"{name}, " for name in ("latent.html", "items.html") if (out / name).is_file()]
+    print(f"{out}: figures, {''.join(pages)}latent.json; {record['seconds']:.0f} s")
     return out
 
 
@@ -158,6 +167,8 @@ def write_maps(
         figures.plot_compare(out / "compare.png", compared, data.anomaly)
     if config.page:
         write_page(out / "latent.html", latent, kind, data.anomaly, f"Latent space of {latent.model}, {name}")
+        if latent.bank is not None:
+            write_items_page(out / "items.html", latent, kind, f"Items of {latent.model}, {name}")
     return {
         "data": name,
         "config": {key: getattr(config, key) for key in RECORDED},

@@ -179,7 +179,9 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
 def environment_error(error: Exception) -> str | None:
     """What a full disk, a folder that vanished or too little memory are in one line; None for a mistake of ours."""
     if isinstance(error, OSError):
-        expected = "free space on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a path that can be used"
+        expected = (
+            "free space on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a path that can be used"
+        )
         place = f"{os.fsdecode(error.filename)[:300]}: " if isinstance(error.filename, str | bytes) else ""
         return f"{place}{error.strerror or error}; expected {expected}"
     text = str(error).splitlines()[0] if str(error) else ""
