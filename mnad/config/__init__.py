@@ -27,6 +27,7 @@ from mnad.config.network import (
 )
 from mnad.config.robust import FAMILIES, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
+    CausalConfig,
     Combine,
     Normalise,
     Rule,
@@ -48,6 +49,7 @@ __all__ = [
     "STRIDE",
     "Addressing",
     "CalibrationConfig",
+    "CausalConfig",
     "Combine",
     "CorrectionConfig",
     "DataConfig",

@@ -110,19 +110,19 @@ def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None
 
     Columns: ``video``; ``frame`` (counted from 0); ``label`` if there are ``labels`` (one for each frame of the
     video; official: prediction drops the first four); for each score ``score_NAME`` (over this
-    video's own minimum and maximum), ``NAME_TERM`` (raw terms) and, if calibrated, ``online_NAME`` (on the scale of
+    video's own minimum and maximum), ``NAME_TERM`` (raw terms) and, if calibrated, ``causal_NAME`` (on the scale of
     the validation videos: needs no future frame) and ``verdict_NAME``; ``regular_score`` (E_t); ``updated`` (0 or 1).
     """
     count = len(terms.regular)
     table: dict[str, object] = {"video": [terms.name] * count, "frame": np.arange(terms.first, terms.first + count)}
     if labels is not None:
         table["label"] = labels[terms.first :]
-    online = detector.combine(terms.raw)
+    causal = detector.combine(terms.raw, detector.new_pasts())
     for name, score in detector.scores.items():
         table[f"score_{name}"] = video_scores(score, terms.raw[name])
         if name in detector.thresholds:
-            table[f"online_{name}"] = online[name]
-            table[f"verdict_{name}"] = (online[name] >= detector.thresholds[name].value).astype(int)
+            table[f"causal_{name}"] = causal[name]
+            table[f"verdict_{name}"] = (causal[name] >= detector.thresholds[name].value).astype(int)
         table |= {f"{name}_{term}": terms.raw[name][:, i] for i, term in enumerate(score.names)}
     table |= {"regular_score": terms.regular, "updated": terms.updated.astype(int)}
     return pd.DataFrame(table)
@@ -142,12 +142,12 @@ def frame_metrics(detector: Detector, table: pd.DataFrame) -> dict[str, dict[str
 
     ``auroc``: frame-level AUC of the paper's score over all frames together (micro), the number the paper reports;
     ``auroc_videos``: by video, None where a class is absent; ``auroc_video_mean``: mean over the others (macro).
-    The verdict is that of ``online_NAME``, the only one that a live camera can have.
+    The verdict is that of ``causal_NAME``, the only one that a live camera can have.
     """
     names = list(detector.scores)
     reported = {name: table[f"score_{name}"].to_numpy() for name in names}
-    online = {name: table[f"online_{name}"].to_numpy() for name in names if name in detector.thresholds}
-    found = judge_scores(reported, table["label"].to_numpy(), detector.thresholds, online)
+    causal = {name: table[f"causal_{name}"].to_numpy() for name in names if name in detector.thresholds}
+    found = judge_scores(reported, table["label"].to_numpy(), detector.thresholds, causal)
     for name in names:
         videos = auroc_by_video(table, f"score_{name}")
         present = [value for value in videos.values() if value is not None]
