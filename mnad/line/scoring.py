@@ -22,6 +22,7 @@ from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
+PICTURES = 8  # the same where the whole picture of each is kept
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
@@ -246,7 +247,7 @@ def score(
                 part.append(Scored(Verdict(one.name), frames, one.view, one.box, last, pasts))
             except UserError as error:
                 part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
-        if len(part) >= BATCH or shot.live:
+        if len(part) >= (PICTURES if wanted.picture else BATCH) or shot.live:
             yield from judged(detector, part, wanted.statistics)
             part = []
     yield from judged(detector, part, wanted.statistics)
