@@ -109,10 +109,10 @@ def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None
     """One row for each scored frame of one video.
 
     Columns: ``video``; ``frame`` (counted from 0); ``label`` if there are ``labels`` (one for each frame of the
-    video; official: prediction drops the first four); for each score ``score_NAME`` (over this
-    video's own minimum and maximum, which needs all of it), ``NAME_TERM`` (raw terms) and, if calibrated,
-    ``causal_NAME`` (needs no later frame: on the scale of the validation videos, of a score with ``causal`` by way of
-    this video's own past) and ``verdict_NAME``, which is 1 where that reaches the threshold; ``regular_score`` (E_t); ``updated`` (0 or 1).
+    video; official: prediction drops the first four); for each score ``score_NAME`` (over this video's own minimum and
+    maximum, which needs all of it), ``NAME_TERM`` (raw terms) and, if calibrated, ``causal_NAME`` (needs no later
+    frame: on the scale of the validation videos, of a score with ``causal`` by way of this video's own past) and
+    ``verdict_NAME``, 1 where that reaches the threshold; ``regular_score`` (E_t); ``updated`` (0 or 1).
     """
     count = len(terms.regular)
     table: dict[str, object] = {"video": [terms.name] * count, "frame": np.arange(terms.first, terms.first + count)}

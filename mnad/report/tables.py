@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 VIDEO_NOTE = (
-    "AUROC, mean over videos: the paper's protocol, each video on the scale of its own extremes, which are known when it "
-    "is over\ncausal AUROC, TPR, TNR: no frame needs a later one, as on a live camera"
+    "AUROC, mean over videos: the paper's protocol; each video on the scale of its own extremes, known when it is over\n"
+    "causal AUROC, TPR, TNR: no frame needs a later one, as on a live camera"
 )
 COLLAPSED = 1.1  # effective items; below it one item takes at least 98 % of the queries
 
@@ -47,7 +47,8 @@ def results_table(results: Mapping[tuple[str, str], Mapping]) -> str:
         if r.get("pixels"):
             row["pixel AUROC"], row["AUPRO"] = (number(r["pixels"][key]) for key in ("pixel_auroc", "aupro"))
         rows.append(row)
-    return pd.DataFrame(rows).fillna("-").to_string(index=False)
+    table = pd.DataFrame(rows).fillna("-").to_string(index=False)
+    return f"{table}\n{VIDEO_NOTE}" if any("causal AUROC" in row for row in rows) else table
 
 
 def health_line(health: Mapping[str, float | int]) -> str:
