@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 VIDEO_NOTE = (
-    "AUROC, mean over videos: the paper's protocol; each video on the scale of its own extremes, known when it is over\n"
+    "AUROC, mean over videos: the paper's protocol; each video is scaled by its own extremes, known when it is over\n"
     "causal AUROC, TPR, TNR: no frame needs a later one, as on a live camera"
 )
 COLLAPSED = 1.1  # effective items; below it one item takes at least 98 % of the queries
