@@ -44,7 +44,8 @@ def one_film(words: Sequence[str], option: str) -> float:
         films = [path for path in paths if is_film(path)]
         if len(paths) == len(films) == 1:
             return film_rate(paths[0])
-        if not films and len({path.parent for path in paths}) == 1:
+        several = len(paths) > 1 or Path(given[0]).is_dir()
+        if several and not films and len({path.parent for path in paths}) == 1:
             return RATE
     raise UserError(f"{option}: expected one film, one stream or one folder of frames as PATH")
 
