@@ -28,6 +28,7 @@ from mnad.config.network import (
 from mnad.config.ranges import check_range, check_seed
 from mnad.config.robust import FAMILIES, AugmentationConfig, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
+    CausalConfig,
     Combine,
     Normalise,
     Rule,
@@ -52,6 +53,7 @@ __all__ = [
     "Addressing",
     "AugmentationConfig",
     "CalibrationConfig",
+    "CausalConfig",
     "Combine",
     "CorrectionConfig",
     "DataConfig",

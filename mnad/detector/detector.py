@@ -20,6 +20,7 @@ from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
+from mnad.scoring.causal import Pasts
 from mnad.scoring.drift import Reference
 
 
@@ -63,7 +64,13 @@ class Detector(Calibrated):
                 found[row] = verdict
         return found
 
-    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
+    def judge(
+        self,
+        names: Sequence[str],
+        frames: np.ndarray,
+        statistics: bool = False,
+        pasts: Sequence[Pasts | None] | None = None,
+    ) -> list[Verdict]:
         """The verdict on each of ``frames``, under its name; the test changes no memory item. A picture without colour
         has that as its error where the verdict rests on colour.
 
@@ -71,6 +78,8 @@ class Detector(Calibrated):
             frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
                 whose verdict is on the last frame.
             statistics: also fill :attr:`mnad.run.verdict.Verdict.statistics`, for a gauge of drift.
+            pasts: of the camera that each frame comes from (:meth:`new_pasts`), its frames in their order; None for
+                photographs, which have no past.
 
         Raises:
             UserError: the detector is not calibrated.
@@ -82,7 +91,7 @@ class Detector(Calibrated):
         if statistics:
             values = self.statistics(frames[:, -1], terms=raw[self.primary]).tolist()
             looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
-        scores, terms = self.combine(raw)[self.primary].tolist(), self.scores[self.primary].names
+        scores, terms = self._followed(raw[self.primary], pasts).tolist(), self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
         mean = raw[self.primary].reshape(len(names), -1, len(terms)).mean(axis=1)  # over the members
         found = [
@@ -96,6 +105,13 @@ class Detector(Calibrated):
             if self.needs_colour and is_grey(frames[i, -1]):
                 found[i] = Verdict(verdict.path, error=no_colour(verdict.path))
         return found
+
+    def _followed(self, raw: np.ndarray, pasts: Sequence[Pasts | None] | None) -> np.ndarray:
+        """Primary scores of frames of one or many cameras, N x T -> N."""
+        primary = self.primary
+        if not pasts or self.scores[primary].causal is None:
+            return self.combine({primary: raw})[primary]
+        return np.concatenate([self.combine({primary: raw[i : i + 1]}, past)[primary] for i, past in enumerate(pasts)])
 
     @torch.inference_mode()
     def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

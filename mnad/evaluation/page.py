@@ -47,7 +47,7 @@ def summarise(detector: Detector, data: Photographs | Videos, evaluation: Evalua
     terms = detector.scores[primary].names
     for row in table.to_dict("records"):
         raw = {name: row[f"{primary}_{name}"] for name in terms}
-        verdict = Verdict(f"{row['video']}:{row['frame']}", row[f"online_{primary}"], threshold, raw)
+        verdict = Verdict(f"{row['video']}:{row['frame']}", row[f"causal_{primary}"], threshold, raw)
         summary.add(verdict, frame_view(videos[row["video"]], row["frame"], past, size))
     return summary
 
