@@ -11,6 +11,7 @@ import torch
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.latent import figures
+from mnad.latent.captions import write_captions
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
 from mnad.latent.collect import Latent, collect
 from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
@@ -161,5 +162,8 @@ def visualize_latent(config: LatentConfig) -> Path:
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_json(out / "latent.json", record)
-    print(f"{out}: figures, {'latent.html, ' if config.page else ''}latent.json; {record['seconds']:.0f} s")
+    write_captions(out, record, data.anomaly, list(detectors), root)
+    print(
+        f"{out}: figures and captions, {'latent.html, ' if config.page else ''}latent.json; {record['seconds']:.0f} s"
+    )
     return out
