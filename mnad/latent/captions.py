@@ -88,10 +88,11 @@ def write_captions(
 ) -> list[Path]:
     """``NAME.caption.md`` beside each figure in ``out``; prints what the clusters of images are."""
     made = provenance()
+    date = str(made["date"])[:10]
     sample = record["config"]
     source = (
         f"{' and '.join(f'`{path}`' for path in checkpoints)} on `{root}`; samples of at most {sample['images']} "
-        f"images and {sample['queries']} queries, seed {sample['seed']}. `{made['command']}`, {str(made['date'])[:10]}, "
+        f"images and {sample['queries']} queries, seed {sample['seed']}. `{made['command']}`, {date}, "
         f"revision {made['git_revision']}. Numbers: `latent.json`, beside the figure."
     )
     written = []

@@ -163,7 +163,6 @@ def visualize_latent(config: LatentConfig) -> Path:
     }
     write_json(out / "latent.json", record)
     write_captions(out, record, data.anomaly, list(detectors), root)
-    print(
-        f"{out}: figures and captions, {'latent.html, ' if config.page else ''}latent.json; {record['seconds']:.0f} s"
-    )
+    also = "latent.html, " if config.page else ""
+    print(f"{out}: figures with captions, {also}latent.json; {record['seconds']:.0f} s")
     return out
