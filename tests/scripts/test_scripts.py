@@ -148,7 +148,8 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkey
     assert metrics["thresholds"]["wells"]["rule"] == "anomalous_quantile"
     assert (tmp_path / "out" / "ablation.png").stat().st_size > 1000
     assert " ± " in (tmp_path / "out" / "ablation.md").read_text()
-    assert script(*arguments[:-3], "--seeds=1", "--out", tmp_path / "one") == 0
+    alone = ("ablate", "--data", tiny_wells, "--configs", config, "--seeds=1")  # one needs no list
+    assert script(*alone, "--out", tmp_path / "one") == 0
     assert "±" not in (text := (tmp_path / "one" / "ablation.md").read_text()) and "nan" not in text
     same = (tmp_path / "other").mkdir() or shutil.copy(config, tmp_path / "other")
     assert script("ablate", "--configs", f"[{config},{same}]", "--out", tmp_path / "two") == 2
@@ -164,6 +165,23 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkey
     assert f"{theirs}: holds other files than a run of this command" in error_line()
     assert [path.name for path in theirs.iterdir()] == ["ablation.csv"]
     assert (theirs / "ablation.csv").read_bytes() == before
+
+
+def test_a_grid_adds_rows(script, tiny_wells, tmp_path, error_line):
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
+        "scores: {psnr: {terms: [{name: psnr}]}}\nprimary: psnr\n"
+    )
+    arguments = ("ablate", "--data", tiny_wells, "--configs", config, "--seeds=1", "--out", tmp_path / "out")
+    assert script(*arguments, "--grid", "model.items=[2,10]") == 0
+    table = pd.read_csv(tmp_path / "out" / "ablation.csv")
+    assert table["config"].tolist() == ["small", "small+model.items=2"]  # 10 is what the file has
+    stored = json.loads((tmp_path / "out" / "small+model.items=2" / "seed0" / "config.json").read_text())
+    assert stored["model"]["items"] == 2
+    for wrong, message in (("model.items=2", "expected KEY=[VALUE,VALUE...]"), ("model.itemz=[2]", "itemz")):
+        assert script(*arguments, "--grid", wrong) == 2
+        assert message in error_line()
 
 
 def test_ablation_of_videos(script, tmp_path):
