@@ -182,9 +182,8 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
-    report = write_run_report(folder, detector, data, evaluations)
+    write_run_report(folder, detector, data, evaluations)
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
-    print(f"{config.model.name}: report {report}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
             print(f"doubt: {doubt}")
@@ -253,7 +252,7 @@ def run_in(
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
-    print(f"\n{table}\n\nrun folder: {folder}")
+    print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")
     return folder
 
 
