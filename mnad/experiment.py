@@ -14,6 +14,7 @@ from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
+from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
 from mnad.model.build import build_model, choose_device
 from mnad.model.correction import build_correction
@@ -183,6 +184,7 @@ def run_model(
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
     write_run_report(folder, detector, data, evaluations)
+    draw_reconstructions(folder / "reconstructions.png", detector, data, list(evaluations.values())[-1])
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):

@@ -1,8 +1,10 @@
 """Every script from its command line, on tiny data; every mistake of a user in one line."""
 
 import json
+import re
 import shutil
 
+import cv2
 import pandas as pd
 import pytest
 from helpers import ROOT, TINY
@@ -127,6 +129,21 @@ def test_bad_image_is_named_and_costs_no_earlier_run(script, wells, tmp_path, er
     assert (run / "config.json").read_text() == '{"compare": []}'
     assert script("train_mnad", "--data", wells, "--out", run, *TINY) == 2  # said before anything is read
     assert f"{run}: exists already" in error_line()
+
+
+def test_reconstructions_of_ones_own_run(script, tiny_run, tiny_wells, tmp_path, error_line):
+    assert (tiny_run / "reconstructions.png").stat().st_size > 1000
+    assert "is hand-picked" in (tiny_run / "reconstructions.caption.md").read_text()
+    picture = tmp_path / "mine.png"
+    arguments = ("evaluate", "--checkpoint", tiny_run, "--data", tiny_wells, "--reconstructions", picture)
+    assert script(*arguments) == 0
+    assert cv2.imread(str(picture)).shape[1] > 1000
+    told = (tmp_path / "mine.caption.md").read_text()
+    assert len(re.findall(r"test/imgs/\d+\.jpg", told)) == 8
+    assert script(*arguments) == 2
+    assert f"{picture}: exists already" in error_line()
+    assert script(*arguments[:-1], tmp_path / "mine.pdf") == 2
+    assert "expected a file ending in .png" in error_line()
 
 
 def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkeypatch):
