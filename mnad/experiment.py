@@ -1,5 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
+from mnad.training.tensorboard import TensorBoard, check_tensorboard
 
 SCHEMA = 2  # of metrics.json
 
@@ -65,6 +67,8 @@ def check_models(config: TrainConfig) -> list[Detector]:
             :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
+    if config.log == "tensorboard":
+        check_tensorboard()
     names = dict.fromkeys((config.model.name, *config.compare))
     detectors = [Detector(for_model(config, name).detector()) for name in names]
     for detector in detectors:
@@ -115,7 +119,8 @@ def fit_detector(
         torch.manual_seed(seed)
         models.append(build_model(config.model, config.images.size))
         place.mkdir(exist_ok=True)
-        train(models[-1], normals, held, config.optim, seed, place, config.resume)
+        with watching(config, place, held) as watch:
+            train(models[-1], normals, held, config.optim, seed, place, config.resume, watch=watch)
     detector = Detector(config.detector(), models)
     detector.correction = correction
     detector.to(config.optim.device)
@@ -124,6 +129,19 @@ def fit_detector(
     detector.record = record
     detector.save(folder / "model.safetensors")
     return detector, calibration
+
+
+@contextlib.contextmanager
+def watching(config: TrainConfig, folder: Path, validation: Source) -> Iterator[TensorBoard | None]:
+    """What is called after each epoch of a training whose log is in ``folder``; None unless it was asked for."""
+    if config.log != "tensorboard":
+        yield None
+        return
+    watch = TensorBoard(folder / "tensorboard", validation)
+    try:
+        yield watch
+    finally:
+        watch.close()
 
 
 def member_folders(folder: Path, members: int) -> list[Path]:

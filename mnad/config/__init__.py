@@ -5,6 +5,7 @@ Nothing here imports torch, so that a command line answers at once.
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from mnad.config.data import DataConfig, Fit, ImageConfig, LayoutOptions
 from mnad.config.network import (
@@ -147,6 +148,8 @@ class TrainConfig(DetectorConfig, DataConfig):
         compare: further models, trained and judged by the same loop and scores, for the table; none is ``conv_ae``
             beside a model that rebuilds images, nothing beside ``mnad_features``.
         optim: the training loop.
+        log: ``tensorboard`` also writes live curves and reconstructions to ``tensorboard/`` in the run folder (needs
+            the extra ``tensorboard``; look with ``tensorboard --logdir runs``).
     """
 
     out: Path | None = None
@@ -156,6 +159,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     compare: list[str] | None = None
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     optim: OptimConfig = field(default_factory=OptimConfig)
+    log: Literal["none", "tensorboard"] = "none"
 
     def __post_init__(self) -> None:
         """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
