@@ -5,6 +5,7 @@ Nothing here imports torch, so that a command line answers at once.
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from mnad.config.data import DataConfig, Fit, ImageConfig, LayoutOptions
 from mnad.config.network import (
@@ -156,6 +157,8 @@ class TrainConfig(DetectorConfig, DataConfig):
             beside a model that rebuilds images, nothing beside ``mnad_features``.
         augmentation: changed copies of the training images; photographs only.
         optim: the training loop.
+        log: ``tensorboard`` also writes live curves and reconstructions to ``tensorboard/`` in the run folder (needs
+            the extra ``tensorboard``; look with ``tensorboard --logdir runs``).
     """
 
     out: Path | None = None
@@ -166,6 +169,7 @@ class TrainConfig(DetectorConfig, DataConfig):
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    log: Literal["none", "tensorboard"] = "none"
 
     def __post_init__(self) -> None:
         """Replace None by what the variant has; raises ``UserError`` for a seed out of range."""

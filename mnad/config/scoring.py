@@ -120,7 +120,7 @@ class ScoreConfig:
     given: list[TermConfig] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a score without terms, a window below 1, or a past of terms that are judged given."""
+        """Raises ``UserError`` for no terms, a window below 1, or a past of terms that are judged given."""
         if not self.terms:
             raise UserError("score: no terms; expected at least one")
         if self.smooth < 1:

@@ -13,6 +13,7 @@ from mnad.detector import Detector
 from mnad.latent import figures
 from mnad.latent.bank import bank_numbers
 from mnad.latent.bank_figure import plot_bank
+from mnad.latent.captions import write_captions
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
 from mnad.latent.collect import Latent, collect
 from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
@@ -143,8 +144,9 @@ def visualize_latent(config: LatentConfig) -> Path:
         record = write_maps(config, out, detectors, data, sample, root.name)
         record["seconds"] = round(time.perf_counter() - started, 1)
         write_json(out / "latent.json", record)
+        write_captions(out, record, data.anomaly, list(detectors), root)
     pages = [f"{name}, " for name in ("latent.html", "items.html") if (out / name).is_file()]
-    print(f"{out}: figures, {''.join(pages)}latent.json; {record['seconds']:.0f} s")
+    print(f"{out}: figures with captions, {''.join(pages)}latent.json; {record['seconds']:.0f} s")
     return out
 
 

@@ -238,6 +238,6 @@ def call(
     if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
         path = base(config)
         if path is not None:
-            print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
+            print(f"configuration: {path} (--config FILE takes another)")
             config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
     return main(config)

@@ -88,6 +88,11 @@ def build_term(config: TermConfig) -> Term:
 NORMAL_MAD = 1.4826  # deviation of a normal distribution over its median absolute deviation
 
 
+def title(term: str) -> str:
+    """The name of a term for people: ``PSNR``, ``feature distance``."""
+    return term.replace("_", " ").replace("psnr", "PSNR")
+
+
 class Score(nn.Module):
     """A fitted score. Its statistics are buffers, so they travel in the checkpoint.
 
@@ -144,8 +149,8 @@ class Score(nn.Module):
             row.update({i: statistics for i, statistics in found if statistics is not None})  # type: ignore[operator]
 
     def label(self, name: str) -> str:
-        """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
-        return f"{name} ({', '.join(self.names)})" if self.dropped else name
+        """``name``; of a score that the model has not all terms of, what is left instead: ``PSNR only``."""
+        return f"{' and '.join(map(title, self.names))} only" if self.dropped else name
 
     def value(self, index: int, target: Tensor, out: Output, member: int = 0) -> Tensor:
         """The term ``index`` of every image, B values, of the output of the model ``member``."""

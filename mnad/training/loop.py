@@ -190,12 +190,14 @@ def train(
     folder: Path,
     resume: bool = False,
     after_epoch: Callable[[Network, int], None] | None = None,
+    watch: Callable[[Network, Mapping[str, object]], None] | None = None,
 ) -> None:
     """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``. A model that is fitted in
     closed form (:mod:`mnad.training.closed_form`) has one line, and what was chosen is printed.
 
     Args:
         after_epoch: called with the model and the epoch's number, counted from 1, after each epoch.
+        watch: called with the model and each line of the log.
 
     Raises:
         UserError: no such device, a weight of no term, a state or log that cannot be resumed, or a loss that is not
@@ -245,6 +247,8 @@ def train(
                 after_epoch(model, epoch + 1)
             with log_path.open("a") as log:  # before the state: a line too many is cut off by the next --resume
                 log.write(json.dumps(record) + "\n")
+            if watch is not None:
+                watch(model, record)
             save_state(state_path, model, optimizer, epoch + 1)
             bar.set_postfix(pixel=f"{losses['pixel']:.5f}", validation=f"{record['validation_pixel']:.5f}")
     finish(model, source, validation, config, seed, log_path)
