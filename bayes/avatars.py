@@ -90,10 +90,13 @@ def load_attributes(folder: str | Path, names: Sequence[str], styles: Mapping[st
         One row per name, in that order; one column per category.
 
     Raises:
-        UserError: the file or one of its columns or rows is missing, or holds a value that ``styles`` does
+        UserError: the file, one of its columns or a row is missing, or it holds a value that ``styles`` does
             not.
     """
     path = Path(folder) / ATTRIBUTES_FILE
+    if not path.is_file():
+        columns = ", ".join(styles)
+        raise UserError(f"{path}: missing; expected a table with the columns file (name of each PNG), {columns}")
     table = read_table(path, {"file", *styles}, text=("file", *styles), literal=True)
     table = table.drop_duplicates("file").set_index("file")
     absent = [name for name in names if name not in table.index]

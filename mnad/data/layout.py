@@ -32,6 +32,7 @@ class Layout:
     masks: dict[Path, Path] = field(default_factory=dict)  # test anomaly -> its mask; empty without masks
     root: Path = Path()  # the folder that was read; the names of images in tables and splits start from it
     name: str = "wells"  # of the layout
+    note: str = ""  # which folder was taken as what, where that is not plain; printed
 
 
 def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:

@@ -135,6 +135,34 @@ def plot_curves(
         return save_figure(figure, path, formats)
 
 
+def plot_film(path: Path, scores: np.ndarray, threshold: float, name: str, title: str) -> list[Path]:
+    """Scores of one film with the threshold, frames from it on shaded. Two columns wide.
+
+    Args:
+        path: of the PNG.
+        scores: N, one for each frame from 0 on; NaN where there is none.
+        threshold: in the unit of the scores.
+        name: of the score.
+        title: what was scored.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    flagged = np.nan_to_num(scores, nan=-np.inf) >= threshold
+    spans = runs_of_ones(flagged.astype(int))
+    with style():
+        figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 2.2), layout="constrained")
+        for i, (start, end) in enumerate(spans):
+            label = f"anomalous: {flagged.sum():,} of {np.isfinite(scores).sum():,} frames, {len(spans):,} spans"
+            axes.axvspan(start - 0.5, end - 0.5, color=ANOMALOUS, alpha=0.25, lw=0, label=None if i else label)
+        axes.plot(np.arange(len(scores)), scores, color=PALETTE[0], linewidth=0.8, label=f"score '{name}'")
+        axes.axhline(threshold, color=PALETTE[-1], linestyle="--", linewidth=0.8, label=f"threshold {threshold:.3g}")
+        axes.set(xlabel="frame", ylabel="score (higher is more anomalous)", xlim=(-1, max(len(scores), 2)))
+        axes.set_title(title)
+        figure.legend(loc="outside upper center", ncols=3)
+        return save_figure(figure, path)
+
+
 def plot_map(path: Path, values: np.ndarray) -> list[Path]:
     """Anomaly map (H x W, squared error on [0, 1]) as a picture with its colour scale."""
     with style():

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from mnad.run import UserError, one_line
 
 if TYPE_CHECKING:  # pandas is slow to import
     import pandas as pd
+
+
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what atomic_path leaves behind when its process is killed
 
 
 def shipped_folder(name: str) -> Path:
@@ -71,6 +75,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()  # its empty file stays: whoever deletes one may delete another's
+
+
+def occupied(folder: Path) -> bool:
+    """Whether ``folder`` holds anything but temporary files of a command that was killed."""
+    return any(not TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+
+
+def sweep(folder: Path) -> None:
+    """Drop temporary files below ``folder``, whose lock must be held: nobody else is writing them."""
+    for path in folder.rglob(".*.tmp"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -234,7 +250,7 @@ def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str
         raise UserError("--overwrite and --resume exclude each other; expected one of them")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and occupied(out):
         if not (overwrite or resume):
             raise UserError(f"{out}: exists already; expected a new folder, --overwrite or --resume")
         if mark not in read_config(out):
@@ -245,19 +261,30 @@ def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str
 def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
     """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
 
-    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied.
+    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied. That file
+    goes last, so that an interruption leaves a folder that can be emptied again. Its lock must be held.
 
     Raises:
         UserError: see :func:`check_run_folder`; or it cannot be written.
     """
     check_run_folder(out, overwrite, resume, mark)
     try:
-        if overwrite and out.is_dir():
-            shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(out.iterdir(), key=lambda path: path.name == "config.json") if overwrite else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        sweep(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); expected a writable path") from error
     return out
+
+
+def check_still_there(out: Path) -> None:
+    """Raises ``UserError`` for a run folder that was emptied, moved or deleted while its run was writing."""
+    if not (out / "config.json").is_file():
+        raise UserError(f"{out}: was emptied or deleted during the run; expected it to stay")
 
 
 def stamped(name: str) -> Path:
@@ -275,9 +302,9 @@ def output_folder(path: str | Path, overwrite: bool = False) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+        full = occupied(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be made ({error.strerror}); expected a folder to write to") from error
-    if occupied and not overwrite:
+    if full and not overwrite:
         raise UserError(f"{path}: already there; expected another --out or --overwrite")
     return path

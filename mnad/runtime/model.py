@@ -11,6 +11,7 @@ import numpy as np
 from mnad.data.reading import is_grey, no_colour
 from mnad.run import UserError, one_line
 from mnad.run.verdict import Verdict
+from mnad.scoring.causal import Pasts
 
 FORMAT = "mnad-onnx-1"
 INPUT = "images"  # N x H x W x 3 uint8 RGB of any size, or N x 5 x H x W x 3 for prediction
@@ -167,8 +168,19 @@ class Model:
             raise UserError(f"images: {images.dtype} of shape {images.shape}; expected {wanted} uint8")
         return dict(zip(OUTPUTS, self._run(np.ascontiguousarray(images)), strict=True))
 
-    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
-        """The verdict on each of ``frames``, under its name; an export has no ``statistics`` for a gauge of drift.
+    def new_pasts(self) -> Pasts:
+        """Empty: an export has no causal score."""
+        return {}
+
+    def judge(
+        self,
+        names: Sequence[str],
+        frames: np.ndarray,
+        statistics: bool = False,
+        pasts: Sequence[Pasts | None] | None = None,
+    ) -> list[Verdict]:
+        """The verdict on each of ``frames``, under its name; an export has no ``statistics`` for a gauge of drift, and
+        no use for ``pasts``.
 
         Args:
             frames: N x (P + 1) x H x W x 3 uint8 of any size; P = 0 for photographs, 4 for prediction, whose verdict is

@@ -89,7 +89,7 @@ def test_the_fifty_avatars_have_the_counts_of_the_assignment():
 
 def test_bad_attributes(tmp_path):
     small = {"hair": ["no", "long"]}
-    with pytest.raises(UserError, match=r"avatars\.csv: cannot be read \(.*No such file"):
+    with pytest.raises(UserError, match=r"avatars\.csv: missing; expected .*file \(name of each PNG\), hair"):
         load_attributes(tmp_path, ["a.png"], small)
     table = tmp_path / "avatars.csv"
     table.write_bytes(b"\xff\xfe\x00")

@@ -265,6 +265,7 @@ def import_project() -> None:
     import mnad.experiment
     import mnad.latent.run
     import mnad.line.command
+    import mnad.run.cli
 
     assert all((baselines, bayes, figures, mnad, scipy, sklearn))
     torch.set_num_threads(1)
