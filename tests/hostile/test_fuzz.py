@@ -4,12 +4,15 @@ The quick cases run in this process, a few milliseconds each; the slow ones thro
 """
 
 import csv
+import io
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -108,6 +111,27 @@ def check_image(folder: Path, name: str, data: bytes) -> None:
 @fuzz(name=st.sampled_from(sorted(WHOLE)), data=st.data())
 def test_images(folder, name, data):
     check_image(folder, name, data.draw(damage(WHOLE[name])))
+
+
+NUMBERS = itertools.count()  # an HDF5 file stays open under its name
+
+
+def hdf5() -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        images = np.random.default_rng(0).integers(0, 255, (5, 8, 8), dtype=np.uint8)
+        file.create_dataset("images", data=images, chunks=(1, 8, 8), compression="gzip")
+    return buffer.getvalue()
+
+
+@fuzz(data=st.data())
+def test_images_of_hdf5(folder, data):
+    path = folder / f"{next(NUMBERS)}.h5"
+    path.write_bytes(data.draw(damage(hdf5())))
+    try:
+        assert read_photo(path / "1").pixels.shape[2] == 3
+    except UserError as error:
+        refused(error)
 
 
 @fuzz(content=st.binary(max_size=300))

@@ -5,6 +5,7 @@ import os
 import struct
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from layouts_on_disk import textile, two_folders
@@ -204,6 +205,15 @@ def test_tables_of_textile(sandbox, tmp_path, name):
     (tmp_path / "set/test32.csv").write_bytes(TABLES[name])
     line = sandbox.run("evaluate", "--checkpoint", "synthetic", "--data", "set", cwd=tmp_path).refused("test32.csv")
     assert len(line) < 1000
+
+
+def test_absurd_images_of_hdf5(sandbox, tmp_path):
+    """A small file that says that each image has 3,600 million pixels."""
+    textile(tmp_path / "set")
+    with h5py.File(tmp_path / "set/test32.h5", "w") as file:
+        file.create_dataset("images", (5, 60_000, 60_000), np.uint8, chunks=(1, 100, 100))
+    result = sandbox.run("evaluate", "--checkpoint", "synthetic", "--data", "set", cwd=tmp_path)
+    result.refused("test32.h5: 60000 x 60000 pixels; expected at most")
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
