@@ -65,6 +65,7 @@ def test_data_that_is_no_folder(sandbox, tmp_path, command, word):
     assert len(line) < 1500
 
 
+@pytest.mark.slow
 def test_an_empty_folder_of_spills_is_none(sandbox, tmp_path, wells):
     replaced(wells / "proliv", None)
     (wells / "proliv").mkdir()
@@ -72,6 +73,7 @@ def test_an_empty_folder_of_spills_is_none(sandbox, tmp_path, wells):
     result.done("0 known anomalies")
 
 
+@pytest.mark.slow
 def test_what_is_passed_over_is_counted(sandbox, tmp_path, wells):
     """Other endings, no ending, folders; .webp and .jfif are read."""
     for name in ("notes.txt", "noending", "a.gif"):
@@ -132,6 +134,7 @@ def test_places_for_scores(sandbox, tmp_path, option):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_whoever_reads_the_output_may_stop(sandbox, tmp_path):
     """``score.py ... | head -1`` is no error."""
     import subprocess

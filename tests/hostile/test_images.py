@@ -133,7 +133,7 @@ def spoil(wells: Path, target: Path, role: str) -> list[str]:
     return BAD
 
 
-@pytest.mark.parametrize("role", ["train", "proliv", "test/imgs"])
+@pytest.mark.parametrize("role", some_quick(["train", "proliv", "test/imgs"], 3))
 def test_training_names_all_bad_files_before_it_begins(sandbox, wells, tmp_path, role):
     names = spoil(wells, tmp_path / "wells", role)
     result = sandbox.run("train_mnad", "--data", "wells", "--out", "run", *SMALL, cwd=tmp_path)
@@ -153,7 +153,7 @@ def test_training_goes_on_without_bad_files(sandbox, wells, tmp_path):
     assert len(found["left_out"]["train"]) == len(names)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "robustness"])
+@pytest.mark.parametrize("command", some_quick(["evaluate", "robustness"], 2))
 def test_evaluation_names_all_bad_files(sandbox, wells, tmp_path, command):
     names = spoil(wells, tmp_path / "wells", "test/imgs")
     line = sandbox.run(command, "--checkpoint", "wells", "--data", "wells", cwd=tmp_path).refused("cannot be read")
@@ -174,7 +174,9 @@ def test_calibration_names_bad_files(sandbox, wells, tmp_path):
     sandbox.run("calibrate", *words, cwd=tmp_path).judged()
 
 
-@pytest.mark.parametrize("content", [PNG[:50], b"", encoded("png", picture(size=(8, 8))), IMAGES["bomb.png"][0]])
+@pytest.mark.parametrize(
+    "content", some_quick([PNG[:50], b"", encoded("png", picture(size=(8, 8))), IMAGES["bomb.png"][0]], 3)
+)
 def test_masks(sandbox, tmp_path, content):
     root = mvtec(tmp_path / "set")
     (root / "ground_truth/dot/001_mask.png").write_bytes(content)
@@ -182,7 +184,9 @@ def test_masks(sandbox, tmp_path, content):
     result.refused("001_mask.png")
 
 
-@pytest.mark.parametrize("content", [b"", b"text", PNG[:60], IMAGES["bomb.png"][0], IMAGES["floats.tif"][0]])
+@pytest.mark.parametrize(
+    "content", some_quick([b"", b"text", PNG[:60], IMAGES["bomb.png"][0], IMAGES["floats.tif"][0]], 3)
+)
 def test_avatars(sandbox, tmp_path, content):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_bytes(content)

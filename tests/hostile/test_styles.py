@@ -46,7 +46,7 @@ def generate(sandbox: Sandbox, folder: Path, *words: object) -> Result:
     return sandbox.run("generate_styles", *words, cwd=folder, environment=environment)
 
 
-@pytest.mark.parametrize("name", some_quick(PEOPLE, 4))
+@pytest.mark.parametrize("name", some_quick(PEOPLE, 7))
 def test_people(sandbox, tmp_path, name):
     content, reason = PEOPLE[name]
     (tmp_path / "styles.py").write_text(content)
@@ -59,7 +59,7 @@ def test_people_of_others(sandbox, tmp_path):
     generate(sandbox, tmp_path, "--n", 3, "--seed", 1).done("hair: ", "hat: ")
 
 
-@pytest.mark.parametrize("name", ["syntax_error", "none", "none_for_counts", "negative"])
+@pytest.mark.parametrize("name", some_quick(["syntax_error", "none", "none_for_counts", "negative"], 4))
 @pytest.mark.parametrize("script", ["draw_avatars", "generate_avatars"])
 def test_people_of_the_other_scripts(sandbox, tmp_path, name, script):
     (tmp_path / "styles.py").write_text(PEOPLE[name][0])
@@ -77,7 +77,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("number", some_quick([(k, value) for k, values in NUMBERS.items() for value in values], 4))
+@pytest.mark.parametrize("number", some_quick([(k, value) for k, values in NUMBERS.items() for value in values], 9))
 @pytest.mark.parametrize("script", ["generate_styles", "generate_avatars"])
 def test_numbers(sandbox, tmp_path, script, number):
     key, value = number

@@ -130,7 +130,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("role", ["training", "testing"])
-@pytest.mark.parametrize("content", [b"", b"text"])
+@pytest.mark.parametrize("content", some_quick([b"", b"text"], 2))
 def test_a_bad_frame_is_found_before_training(sandbox, tmp_path, videos, role, content):
     shutil.copytree(videos, tmp_path / "set")
     folder = sorted((tmp_path / "set" / role / "frames").iterdir())[1]
