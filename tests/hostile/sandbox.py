@@ -192,7 +192,8 @@ def child(request: Mapping, files: Mapping[str, int]) -> int:
     sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, used + CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # of private memory, so that no bomb fills the machine
+    most = 2 * MEMORY  # of private memory, used or not, so that no bomb fills the machine
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if request["file_size"] is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
