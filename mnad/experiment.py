@@ -1,5 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import torch
 from mnad.config import TrainConfig
 from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
+from mnad.data.sizes import follow_data
 from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
+from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
 from mnad.model.build import build_model, choose_device
 from mnad.model.correction import build_correction
@@ -24,6 +27,7 @@ from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import (
     check_run_folder,
+    check_still_there,
     locked,
     open_run_folder,
     read_json,
@@ -39,6 +43,7 @@ from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
+from mnad.training.tensorboard import TensorBoard, check_tensorboard
 
 SCHEMA = 2  # of metrics.json
 
@@ -65,6 +70,8 @@ def check_models(config: TrainConfig) -> list[Detector]:
             :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
+    if config.log == "tensorboard":
+        check_tensorboard()
     names = dict.fromkeys((config.model.name, *config.compare))
     detectors = [Detector(for_model(config, name).detector()) for name in names]
     for detector in detectors:
@@ -116,7 +123,8 @@ def fit_detector(
         torch.manual_seed(seed)
         models.append(build_model(config.model, config.images.size))
         place.mkdir(exist_ok=True)
-        train(models[-1], normals, held, config.optim, seed, place, config.resume)
+        with watching(config, place, held) as watch:
+            train(models[-1], normals, held, config.optim, seed, place, config.resume, watch=watch)
     detector = Detector(config.detector(), models)
     detector.correction = correction
     detector.to(config.optim.device)
@@ -125,6 +133,19 @@ def fit_detector(
     detector.record = record
     detector.save(folder / "model.safetensors")
     return detector, calibration
+
+
+@contextlib.contextmanager
+def watching(config: TrainConfig, folder: Path, validation: Source) -> Iterator[TensorBoard | None]:
+    """What is called after each epoch of a training whose log is in ``folder``; None unless it was asked for."""
+    if config.log != "tensorboard":
+        yield None
+        return
+    watch = TensorBoard(folder / "tensorboard", validation)
+    try:
+        yield watch
+    finally:
+        watch.close()
 
 
 def member_folders(folder: Path, members: int) -> list[Path]:
@@ -186,9 +207,9 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
-    report = write_run_report(folder, detector, data, evaluations)
+    write_run_report(folder, detector, data, evaluations)
+    draw_reconstructions(folder / "reconstructions.png", detector, data, list(evaluations.values())[-1])
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
-    print(f"{config.model.name}: report {report}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
             print(f"doubt: {doubt}")
@@ -201,8 +222,13 @@ def run_model(
     return rows
 
 
-def check_same_data(path: Path, split: Mapping) -> None:
+def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train", "validation", "known")) -> None:
     """A resumed run must go on with the images that it began with, by name and content.
+
+    Args:
+        path: the ``split.json`` of the run; nothing is checked without one.
+        split: of now.
+        roles: that must hold the same images.
 
     Raises:
         UserError: the stored ``split.json`` says otherwise; names the first difference.
@@ -210,7 +236,7 @@ def check_same_data(path: Path, split: Mapping) -> None:
     if not path.is_file():
         return
     stored = read_json(path, "the split of a run")
-    for key in ("train", "validation", "known"):
+    for key in roles:
         before, now = (set(found.get(key, ())) for found in (stored, split))
         for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
             if names:
@@ -228,6 +254,7 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    config = follow_data(config)
     detectors = check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
     check_scores(detectors, data)
@@ -236,6 +263,7 @@ def run_experiment(config: TrainConfig) -> Path:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
+        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -257,7 +285,8 @@ def run_in(
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
-    print(f"\n{table}\n\nrun folder: {folder}")
+    check_still_there(folder)
+    print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import baselines
 from mnad.config import DataConfig
+from mnad.config.ranges import check_seed
 from mnad.run import UserError
 from mnad.run.cli import run
 
@@ -45,9 +46,8 @@ class RobustnessConfig(DataConfig):
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a negative seed."""
-        if self.seed < 0:
-            raise UserError(f"seed: expected 0 or more, got {self.seed}")
+        """Raises ``UserError`` for a seed out of range."""
+        check_seed("seed", self.seed)
 
 
 def main(config: RobustnessConfig) -> None:
@@ -75,7 +75,7 @@ def main(config: RobustnessConfig) -> None:
     if detector.model.variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
     detector.check_calibrated()
-    data = open_dataset(config, detector.config.images, "recon", train=False)
+    data = open_dataset(config, detector.config.images, "recon", train=False, checkpoint=config.checkpoint)
     if isinstance(data, Videos):
         raise UserError(f"{config.data}: videos; expected a folder of photographs")
     if config.recent:

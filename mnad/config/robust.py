@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mnad.config.ranges import check_range, check_seed
 from mnad.run import UserError
 
 FAMILIES = (
@@ -73,9 +74,8 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range or an unknown family."""
-        for key in ("copies", "seed"):
-            if getattr(self, key) < 0:
-                raise UserError(f"augmentation.{key}: expected 0 or more, got {getattr(self, key)}")
+        check_range("augmentation.copies", self.copies, 0)
+        check_seed("augmentation.seed", self.seed)
         if not 0 < self.strength <= 1:
             raise UserError(f"augmentation.strength: expected a number above 0, at most 1, got {self.strength}")
         check_families("augmentation", self.changes)
@@ -99,7 +99,7 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range or an unknown family."""
-        for key in ("normal_copies", "known_copies", "seed"):
-            if getattr(self, key) < 0:
-                raise UserError(f"calibration.{key}: expected 0 or more, got {getattr(self, key)}")
+        for key in ("normal_copies", "known_copies"):
+            check_range(f"calibration.{key}", getattr(self, key), 0)
+        check_seed("calibration.seed", self.seed)
         check_families("calibration", self.changes)

@@ -29,8 +29,8 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from mnad.config import AugmentationConfig, CalibrationConfig
-from mnad.data.images import Images
-from mnad.data.reading import read_photo, resize
+from mnad.data.images import Images, fitted
+from mnad.data.reading import read_photo
 from mnad.data.source import LONG, Source
 from mnad.run import UserError
 
@@ -276,8 +276,8 @@ def _copies(images: Images, changes: Sequence[Change], seed: int, name: str) -> 
     pixels = np.empty((len(images), *images.size, 3), dtype=np.uint8)
     rng = np.random.default_rng([seed, 1])
     for i, change in enumerate(tqdm(changes, name, disable=len(images) < LONG, leave=False)):
-        pixels[i] = resize(change(read_photo(images.sources[i]).pixels, rng), images.size)
-    return Images(list(pixels), images.size, name=name)
+        pixels[i] = fitted(change(read_photo(images.sources[i]).pixels, rng), images.size, images.fit)
+    return Images(list(pixels), images.size, name=name, fit=images.fit)
 
 
 def calibration_sets(validation: Source, known: Source | None, config: CalibrationConfig) -> tuple[list, list]:

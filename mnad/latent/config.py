@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnad.config import DataConfig
+from mnad.config.ranges import check_seed, check_threads
 from mnad.run.checkpoint import SHIPPED
 
 # What is mapped unless another checkpoint is given: the shipped detectors of the drawn wells.
@@ -46,3 +47,8 @@ class LatentConfig(DataConfig):
     page: bool = True
     threads: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a seed or a number of threads out of range."""
+        check_seed("seed", self.seed)
+        check_threads("threads", self.threads)

@@ -18,6 +18,7 @@ from mnad.config import ScoreConfig, TermConfig
 from mnad.model.ellipse import Ellipse
 from mnad.model.network import Network, Output
 from mnad.run import UserError
+from mnad.scoring.causal import Past
 from mnad.scoring.surroundings import SurroundingsContrast, SurroundingsDistance, SurroundingsError
 from mnad.scoring.terms import (
     FeatureDistance,
@@ -84,6 +85,14 @@ def build_term(config: TermConfig) -> Term:
     return term
 
 
+NORMAL_MAD = 1.4826  # deviation of a normal distribution over its median absolute deviation
+
+
+def title(term: str) -> str:
+    """The name of a term for people: ``PSNR``, ``feature distance``."""
+    return term.replace("_", " ").replace("psnr", "PSNR")
+
+
 class Score(nn.Module):
     """A fitted score. Its statistics are buffers, so they travel in the checkpoint.
 
@@ -104,6 +113,8 @@ class Score(nn.Module):
     low: Tensor  # S * T, the value that becomes 0; the T terms of the first of S members, then of the next
     high: Tensor  # S * T, the value that becomes 1
     slopes: Tensor  # S x G x T, of each term on what it is given; only with some
+    mean: Tensor  # S * T, median and deviation of a causal score, with which the past of a camera begins
+    deviation: Tensor
 
     def __init__(
         self,
@@ -128,14 +139,18 @@ class Score(nn.Module):
         self.register_buffer("high", torch.ones(members * len(kept), dtype=torch.float64))
         if given:
             self.register_buffer("slopes", torch.zeros(members, len(given), len(kept), dtype=torch.float64))
+        self.causal = config.causal
+        if self.causal is not None:
+            self.register_buffer("mean", torch.zeros(members * len(kept), dtype=torch.float64))
+            self.register_buffer("deviation", torch.ones(members * len(kept), dtype=torch.float64))
         self.statistics: Any = nn.ModuleList(nn.ModuleDict() for _ in range(members))
         for row in self.statistics:
             found = ((str(i), term.statistics(size)) for i, term in enumerate(self.terms))
             row.update({i: statistics for i, statistics in found if statistics is not None})  # type: ignore[operator]
 
     def label(self, name: str) -> str:
-        """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
-        return f"{name} ({', '.join(self.names)})" if self.dropped else name
+        """``name``; of a score that the model has not all terms of, what is left instead: ``PSNR only``."""
+        return f"{' and '.join(map(title, self.names))} only" if self.dropped else name
 
     def value(self, index: int, target: Tensor, out: Output, member: int = 0) -> Tensor:
         """The term ``index`` of every image, B values, of the output of the model ``member``."""
@@ -177,7 +192,18 @@ class Score(nn.Module):
         self.low.copy_(low)
         # A term that is the same for every normal says nothing about scale: leave its unit as it is.
         self.high.copy_(torch.where(high > low, high, low + 1))
+        if self.causal is not None:
+            median = raw.quantile(0.5, dim=0)
+            deviation = NORMAL_MAD * (raw - median).abs().quantile(0.5, dim=0)
+            self.mean.copy_(median)
+            self.deviation.copy_(torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
         return self
+
+    def new_past(self) -> Past | None:
+        """What a causal score knows of a camera before its first frame; None for another score."""
+        if self.causal is None:
+            return None
+        return Past(self.causal, self.mean.cpu().numpy(), self.deviation.cpu().numpy())
 
     def forward(self, raw: Tensor) -> Tensor:
         """N x S * (T + G) raw terms -> N scores."""

@@ -36,12 +36,17 @@ class Threshold:
 
         Raises:
             TypeError: other keys.
-            ValueError: a value that is not finite.
+            ValueError: no object, a value that is no finite number, an unknown rule, or a promise that is none.
         """
+        if not isinstance(stored, dict):
+            raise ValueError(f"threshold {stored!r}")
         kept = stored.get("promise")
-        found = cls(**{**stored, "promise": None if kept is None else Promise(**kept)})
-        if not math.isfinite(found.value):
-            raise ValueError(f"threshold {found.value}")
+        found = cls(**{**stored, "promise": None if kept is None else Promise.from_json(kept)})
+        number = isinstance(found.value, int | float) and not isinstance(found.value, bool)
+        if not number or not math.isfinite(found.value):
+            raise ValueError(f"threshold {found.value!r}")
+        if found.rule not in Rule.__args__ or not isinstance(found.note, str):
+            raise ValueError(f"threshold by the rule {found.rule!r}, {found.note!r}")
         return found
 
     def __str__(self) -> str:
@@ -49,8 +54,9 @@ class Threshold:
         return text if self.promise is None else f"{text}\n{self.promise}"
 
 
-def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest, in the unit of the scores.
+def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float | None:
+    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest, in the unit of the scores;
+    None where no threshold is better than chance.
 
     Args:
         normal: N scores of normals, at least one.
@@ -62,6 +68,8 @@ def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
     scores = np.r_[normal, anomalous]
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     best = thresholds[np.argmax(tpr - fpr)]
+    if not math.isfinite(best):  # the first of the curve, which flags nothing
+        return None
     below = scores[scores < best]
     return float((best + below.max()) / 2) if len(below) else float(best)
 
@@ -92,7 +100,12 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
         return Threshold((low + high) / 2, config.rule, f"halfway between {high_name} and {low_name}")
     if config.rule == "balanced":
         note = f"largest balanced accuracy on {len(normal)} validation normals and {len(anomalous)} known anomalies"
-        return Threshold(balanced_threshold(normal, anomalous), config.rule, note)
+        value = balanced_threshold(normal, anomalous)
+        if value is None:
+            return Threshold(
+                high, "normal_quantile", f"no threshold is better than chance by {note}: fell back to {high_name}"
+            )
+        return Threshold(value, config.rule, note)
     raise UserError(f"threshold.rule: expected one of {', '.join(Rule.__args__[:-1])}, got {config.rule!r}")
 
 

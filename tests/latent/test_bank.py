@@ -7,7 +7,7 @@ import chromium
 import numpy as np
 import pandas as pd
 import pytest
-from test_page import NASTY, made_up
+from made_up_latent import NASTY, made_up
 
 from mnad.latent.bank import Bank, bank_numbers
 from mnad.latent.bank_figure import plot_bank

@@ -21,6 +21,12 @@ def test_rules_by_hand():
     assert choose("balanced").value == pytest.approx(1.5)
 
 
+def test_balanced_with_anomalies_that_score_below_every_normal():
+    found = choose("balanced", NORMAL[:3] - 1, normal_quantile=0.9)
+    assert (found.value, found.rule) == (pytest.approx(0.9), "normal_quantile")
+    assert "no threshold is better than chance" in found.note and "fell back to the 90.00% quantile" in found.note
+
+
 def test_balanced_against_a_slow_search():
     rng = np.random.default_rng(0)
     normal, spill = rng.normal(0, 1, 60), rng.normal(1.5, 1, 40)
