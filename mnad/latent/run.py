@@ -86,9 +86,9 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
         memory = memory_health(torch.from_numpy(latent.counts), torch.from_numpy(latent.items))
         memory |= {"items": len(latent.items), "counts": latent.counts.tolist()}
     found = {"model": latent.model, "memory": memory, "levels": levels}
-    return found | (
-        {} if latent.bank is None else {"bank": bank_numbers(latent.bank, latent.levels["images"].table, kind)}
-    )
+    if latent.bank is not None and not latent.bank.shared:
+        found["bank"] = bank_numbers(latent.bank, latent.levels["images"].table, kind)
+    return found
 
 
 def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
@@ -101,7 +101,7 @@ def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int
         written += figures.plot_items(out / "items.png", latent, data.anomaly)
         written += figures.plot_kinds(out / "kinds_items.png", latent.levels, kind, "item")
     written += figures.plot_kinds(out / "kinds_clusters.png", latent.levels, kind, "cluster")
-    if latent.bank is not None:
+    if latent.bank is not None and not latent.bank.shared:
         written += plot_bank(out / "bank.png", latent.bank, latent.levels["images"].table, kind, latent.grid)
     return written
 
