@@ -81,13 +81,18 @@ def runs_of_ones(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def plot_curves(
-    path: Path, frame: pd.DataFrame, scores: Sequence[str], formats: tuple[str, ...] = ("png",)
+    path: Path,
+    frame: pd.DataFrame,
+    scores: Sequence[str],
+    formats: tuple[str, ...] = ("png",),
+    threshold: float | None = None,
 ) -> list[Path]:
     """Anomaly-score curve of every video, labelled frames shaded, from the rows of a score table (one panel each).
 
     Args:
         frame: columns ``video``, ``frame``, ``scores`` and, for shading, ``label``.
         scores: names of the columns to draw, such as ``score_mnad``; several are drawn over each other.
+        threshold: of all of them, in their unit; None draws none.
 
     Raises:
         UserError: a column is missing.
@@ -114,6 +119,9 @@ def plot_curves(
             for i, score in enumerate(scores):
                 name = score.removeprefix("score_") if len(scores) > 1 else "score"
                 (handles[name],) = panel.plot(numbers, part[score], **CURVES[i % len(CURVES)])
+            if threshold is not None:
+                line = panel.axhline(threshold, color=PALETTE[-1], linestyle="--", linewidth=0.8)
+                handles[f"threshold {threshold:.3g}"] = line
             panel.set_title(f"video {video}", pad=2)
             panel.set_xlim(numbers[0] - 1, numbers[-1] + 1)
         for panel in list(axes.flat)[len(videos) :]:
