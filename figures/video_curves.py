@@ -38,9 +38,9 @@ def draw_videos(inputs: Inputs, folder: Path) -> Drawn:
             stem = str((path.parent / f"causal{name}").relative_to(inputs.results))
             plot_curves(folder / f"{stem}.png", frame, [causal], FORMATS, record["threshold"])
             shows = (
-                f"Causal score `{record['primary']}` of every frame of {videos}, with its threshold; shaded: frames that "
-                "are labelled abnormal. No frame needs a later one, and one scale holds for all panels. Two columns wide "
-                "(6.9 in)."
+                f"Causal score `{record['primary']}` of every frame of {videos}, with its threshold; shaded: frames "
+                "that are labelled abnormal. No frame needs a later one; one scale holds for all panels. Two columns "
+                "wide (6.9 in)."
             )
             captions[stem] = Caption("The causal score of the Ped2 test videos", shows, source, inputs.conclusion(stem))
     return Drawn(captions)
