@@ -73,7 +73,7 @@ def main(config: EvaluateConfig) -> None:
     from mnad.detector import Detector
     from mnad.evaluation.frames import write_maps
     from mnad.evaluation.judge import evaluate
-    from mnad.experiment import made_for_other, table_rows
+    from mnad.experiment import made_for_other, primary_curve, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
     from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
@@ -109,7 +109,7 @@ def main(config: EvaluateConfig) -> None:
     if csv:
         write_csv(csv, result.table)
     if figure:
-        plot_curves(figure, result.table, [f"score_{detector.primary}"])
+        plot_curves(figure, result.table, *primary_curve(detector))
     for path in filter(None, (csv, figure)):
         print(path)
 
