@@ -41,7 +41,7 @@ class Calibrated(Core):
             score name -> N scores of the validation normals, and -> K scores of the known anomalies; float64.
 
         Raises:
-            UserError: see :func:`mnad.scoring.threshold.choose_threshold`.
+            UserError: a score that is not finite, or see :func:`mnad.scoring.threshold.choose_threshold`.
         """
         validation = self.source(validation, "validation normals")
         known = None if known is None else self.source(known, "known anomalies")
@@ -55,6 +55,8 @@ class Calibrated(Core):
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
         normal, anomalous = self._scores_of_films(normal_raw, validation), self.combine(known_raw)
+        for key in (key for scores in (normal, anomalous) for key, v in scores.items() if not np.isfinite(v).all()):
+            raise UserError(f"score {key!r}: not finite; expected a model whose training did not diverge")
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
         self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous

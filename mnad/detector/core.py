@@ -136,8 +136,11 @@ class Core:
         return sum(p.numel() for model in self.models for p in model.parameters())
 
     def label(self, score: str) -> str:
-        """``score``, with the terms that are left of it where the model lacks some."""
-        return self.scores[score].label(score)
+        """What tables call ``score``: see :meth:`mnad.scoring.scores.Score.label`; its name in brackets where another
+        score has the same label."""
+        labels = {name: one.label(name) for name, one in self.scores.items()}
+        same = list(labels.values()).count(labels[score]) > 1
+        return f"{labels[score]} ({score})" if same else labels[score]
 
     def to(self, device: str) -> Self:
         """Move model and scores; ``auto`` is CUDA where there is one."""
@@ -194,7 +197,7 @@ class Core:
                 parts[key].append(values.cpu().numpy())
             if counts is not None and out.attention is not None:
                 counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
+        empty = {key: [np.zeros((0, score.columns))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 
     def _run(self, model: Network, x: Tensor) -> Output:

@@ -1,6 +1,7 @@
 """The detector: verdicts, pictures of what it sees, and its file."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,20 +10,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnad.config import DetectorConfig
 from mnad.data.clips import Windows
 from mnad.data.images import fitted, to_input
 from mnad.data.reading import is_grey, no_colour, read_photo
 from mnad.detector.calibration import Calibrated
+from mnad.detector.schema import check_model, config_from_json, load_part, record_from_json, thresholds_from_json
 from mnad.model.build import MODELS, config_class
 from mnad.run import UserError
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
-from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
 from mnad.scoring.drift import Reference
-from mnad.scoring.threshold import Threshold
 
 
 class Detector(Calibrated):
@@ -100,6 +99,9 @@ class Detector(Calibrated):
             for name, score, values, gain, look in zip(names, scores, mean.tolist(), gains, looks, strict=True)
         ]
         for i, verdict in enumerate(found):
+            if not math.isfinite(verdict.score):
+                reason = f"{verdict.path}: its score is not finite ({verdict.score}); expected an undamaged detector"
+                found[i] = Verdict(verdict.path, error=reason)
             if self.needs_colour and is_grey(frames[i, -1]):
                 found[i] = Verdict(verdict.path, error=no_colour(verdict.path))
         return found
@@ -175,38 +177,25 @@ class Detector(Calibrated):
         path = find_checkpoint(path)
         tensors, texts = read_checkpoint(path)
         try:
-            detector = cls(config_from_json(texts["config"]))
-            stored = modernise(texts["thresholds"])
-            detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
-            detector.record = dict(texts["record"])
+            config = config_from_json(texts["config"])
+            check_model(config, tensors)
+            detector = cls(config)
             if "gauge.reference" in tensors:
-                values = tensors["gauge.reference"].numpy()
+                values = tensors.pop("gauge.reference").numpy()
                 detector.reference = Reference(values, detector.statistics_names)
             for part, module in detector._parts():
-                module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
+                load_part(module, part, tensors)
+            parts = tuple(part for part, _ in detector._parts())
+            surplus = [name for name in tensors if not name.startswith(parts)]
+            if surplus:
+                raise ValueError(f"{surplus[0]} belongs to no part of it")
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
+        try:
+            detector.thresholds = thresholds_from_json(texts["thresholds"], detector.scores)
+            detector.record = record_from_json(texts["record"])
+        except (KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"{path}: is damaged ({reason}); expected thresholds and record of a training") from error
         return detector
-
-
-def config_from_json(stored: dict) -> DetectorConfig:
-    """The configuration of a checkpoint, checked like one from the command line.
-
-    Raises:
-        ValueError: keys or types that ``DetectorConfig`` does not have.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    stored = modernise(stored)
-    model = config_class(stored["model"]["name"])
-    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-25 it stood in every model
-        stored["model"].pop("memae_items", None)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(DetectorConfig, skip={"model"})
-    parser.add_class_arguments(model, "model")
-    try:
-        parsed = parser.parse_object(stored)
-    except ArgumentError as error:
-        raise ValueError(str(error)) from error
-    return DetectorConfig(**parser.instantiate(parsed).as_dict())

@@ -120,6 +120,8 @@ def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None
         table["label"] = labels[terms.first :]
     causal = detector.combine(terms.raw, detector.new_pasts())
     for name, score in detector.scores.items():
+        if not np.isfinite(terms.raw[name]).all() or not np.isfinite(causal[name]).all():
+            raise UserError(f"score {name!r}: not finite for video {terms.name}; expected an undamaged detector")
         table[f"score_{name}"] = video_scores(score, terms.raw[name])
         if name in detector.thresholds:
             table[f"causal_{name}"] = causal[name]

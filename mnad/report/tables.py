@@ -31,7 +31,8 @@ def results_table(results: Mapping[tuple[str, str], Mapping]) -> str:
 
     Of videos, AUROC is the paper's frame-level AUC, over scores that are scaled by the extremes of each video, and
     "causal AUROC" that of the scores which need no later frame; threshold, TPR and TNR are theirs (:data:`VIDEO_NOTE`).
-    Pixel metrics stand in a row that has them under ``pixels``.
+    Pixel metrics stand in a row that has them under ``pixels``. "in validation" are the false alarms among the normals
+    that the threshold was chosen on.
     """
     rows = []
     for (model, score), r in results.items():
@@ -44,6 +45,8 @@ def results_table(results: Mapping[tuple[str, str], Mapping]) -> str:
             row["threshold"] = f"{r['threshold']:.4g}"
             row["missed"] = f"{r['confusion']['fn']}/{r['n_anomalous']}"
             row["false alarms"] = f"{r['confusion']['fp']}/{r['n_normal']}"
+            if r.get("validation"):
+                row["in validation"] = f"{r['validation']['fp']}/{r['validation']['n_normal']}"
         if r.get("pixels"):
             row["pixel AUROC"], row["AUPRO"] = (number(r["pixels"][key]) for key in ("pixel_auroc", "aupro"))
         rows.append(row)
