@@ -173,6 +173,15 @@ def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluat
     }
 
 
+def primary_curve(detector: Detector) -> tuple[list[str], tuple[str, ...], float | None]:
+    """What :func:`mnad.report.plots.plot_curves` draws of the primary score: the causal score with its threshold where
+    a past scales it, else the score of the paper's protocol, which has no threshold."""
+    name = detector.primary
+    if detector.scores[name].causal is None or name not in detector.thresholds:
+        return [f"score_{name}"], ("png",), None
+    return [f"causal_{name}"], ("png",), detector.thresholds[name].value
+
+
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:
     """``metrics.json``, score tables and plots of one trained model in its ``folder``."""
     logs = [read_log(place / "log.jsonl") for place in member_folders(folder, detector.config.members)]
@@ -183,7 +192,7 @@ def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Ev
         write_csv(folder / f"scores{suffix}.csv", result.table)
     if TEST not in evaluations:
         first = next(iter(evaluations.values()))
-        plot_curves(folder / "curves.png", first.table, [f"score_{detector.primary}"])
+        plot_curves(folder / "curves.png", first.table, *primary_curve(detector))
     write_json(
         folder / "metrics.json",
         {

@@ -120,7 +120,7 @@ class FilmWriter:
         return resize(picture, self.shape)
 
     def _open(self, drawn: np.ndarray) -> cv2.VideoWriter:
-        codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])  # type: ignore[attr-defined]
+        codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
         file = cv2.VideoWriter(str(self.path), codec, self.rate, drawn.shape[1::-1])
         if not file.isOpened():
             raise UserError(f"{self.path}: cannot be written as a film; expected a writable path")
