@@ -33,7 +33,9 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     """
     tensors, texts = read_checkpoint(path, FORMAT, unmarked=True)  # until 2026-11-28 there were no format and digest
     try:
-        epoch = int(texts["epoch"])
+        epoch = texts["epoch"]
+        if not isinstance(epoch, int) or epoch < 1:
+            raise ValueError(f"epoch {epoch!r}")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optim": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
