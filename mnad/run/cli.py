@@ -18,7 +18,15 @@ from typing import TypeVar
 import docstring_parser
 import yaml
 from docstring_parser import DocstringParam
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
+from jsonargparse import (
+    ArgumentError,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+    get_loader,
+    set_loader,
+    set_parsing_settings,
+)
 
 from mnad.run import UserError
 from mnad.run.old_keys import modern_argument, modernise
@@ -50,6 +58,8 @@ def load_yaml(text: str) -> object:
     raise UserError(f"configuration: more than {MOST_NODES} values, counted with its aliases; expected fewer")
 
 
+# A value may name a class of ours, as the library does with the items of a list; nothing else is ever imported.
+set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=["mnad", "baselines"])
 set_loader("mnad", load_yaml, exceptions=(yaml.YAMLError,))
 
 
@@ -164,6 +174,8 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
         message = " ".join(str(error).split())
         unread = message.startswith(("Problems parsing config", "Unexpected config"))
         raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
+    except ImportError as error:  # of a class that is not ours
+        raise UserError(f"{configuration_files(words)}: {' '.join(str(error).split())}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{configuration_files(words)}: is no UTF-8 ({error}); expected a YAML file") from error
     namespace.pop("config", None)
