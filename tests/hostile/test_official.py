@@ -33,7 +33,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda path: path.write_text("weights"), "state.pth"),
     "empty": (lambda path: path.write_bytes(b""), "cannot be read"),
     "noise": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)), "state.pth"),
-    "an empty zip": (lambda path: zipfile.ZipFile(path, "w").close(), "cannot be read"),
+    "an empty zip": (lambda path: zipfile.ZipFile(path, "w").close(), "state.pth"),
     "a folder": (lambda path: path.mkdir(), "missing; expected a torch file"),
     "a text inside": (saved("weights"), "is no state dict"),
     "null": (saved(None), "is no state dict"),
