@@ -76,11 +76,10 @@ def main(config: EvaluateConfig) -> None:
     from mnad.experiment import made_for_other, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
-    from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
+    from mnad.run.files import check_distinct, check_replaceable, free, stamped, write_csv, write_json
 
     baselines.register()
-    if config.json is not None and config.json == config.csv:
-        raise UserError(f"--json and --csv: both {config.json}; expected two files")
+    check_distinct(json=config.json, csv=config.csv, **{"video.figure": config.video.figure})
     video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from mnad.latent import scatter
 from mnad.latent.collect import Latent, Level
 from mnad.latent.embed import METHODS
-from mnad.report.plotting import FORMATS, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, TWO_COLUMNS, literal, save_figure, style
 
 MAX_ITEMS = 12  # panels of attention side by side
 MAX_KINDS = 23  # entries of a legend
@@ -114,7 +114,7 @@ def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str
         else:
             shown = list(styles.items())[:MAX_KINDS]
             handles = [
-                Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=name)
+                Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=literal(name))
                 for name, (colour, marker) in shown
             ]
             if len(shown) < len(styles):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from mnad.data.reading import decode, resize, to_rgb8
+from mnad.data.decoding import decode
+from mnad.data.reading import resize, to_rgb8
 from mnad.detector import Detector
 from mnad.line.boxes import Box
 from mnad.line.gauge import LineGauge

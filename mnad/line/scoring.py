@@ -16,7 +16,7 @@ import numpy as np
 from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
 
@@ -127,11 +127,6 @@ def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
     if scale >= 1:
         return picture
     return resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error without line breaks."""
-    return " ".join(str(error).split())
 
 
 def cut_shot(shot: Shot, size: tuple[int, int], wanted: Wanted) -> tuple[list[Cut], np.ndarray | None]:

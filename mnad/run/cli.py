@@ -7,6 +7,10 @@ Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
+<<<<<<< HEAD
+=======
+import errno
+>>>>>>> h20a
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -28,8 +32,9 @@ from jsonargparse import (
     set_parsing_settings,
 )
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.old_keys import modern_argument, modernise
+from mnad.run.streams import plain_streams
 
 Config = TypeVar("Config")
 MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
@@ -171,6 +176,7 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     try:
         namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
+<<<<<<< HEAD
         message = " ".join(str(error).split())
         unread = message.startswith(("Problems parsing config", "Unexpected config"))
         raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
@@ -178,6 +184,9 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
         raise UserError(f"{configuration_files(words)}: {' '.join(str(error).split())}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{configuration_files(words)}: is no UTF-8 ({error}); expected a YAML file") from error
+=======
+        raise UserError(one_line(error)) from error
+>>>>>>> h20a
     namespace.pop("config", None)
     check_groups(namespace, config_class)
     try:
@@ -212,6 +221,7 @@ def run(
     Args:
         base: given what was parsed, the configuration file that applies where the command line names none.
     """
+<<<<<<< HEAD
     try:
         config = parse(config_class, description=description)
         if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
@@ -238,3 +248,45 @@ def run(
             raise
         print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
+=======
+    with plain_streams():
+        try:
+            status = call(main, config_class, description, base)
+        except UserError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            sys.exit(2)
+        except BrokenPipeError:  # whoever read what is printed has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except OSError as error:  # of the system: a full disk, a name too long, a right that is missing
+            print(f"error: {one_line(system_error(error))}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+    if isinstance(status, int) and status:
+        sys.exit(status)
+
+
+def system_error(error: OSError) -> UserError:
+    """What the system refuses, in one line: which file and why."""
+    expected = "free space on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a path that can be used"
+    place = f"{os.fsdecode(error.filename)[:300]}: " if isinstance(error.filename, str | bytes) else ""
+    return UserError(f"{place}{error.strerror or error}; expected {expected}")
+
+
+def call(
+    main: Callable[[Config], object],
+    config_class: type[Config],
+    description: str | None,
+    base: Callable[[Config], Path | None] | None,
+) -> object:
+    """Parse and call ``main``, see :func:`run`; returns what it returns."""
+    config = parse(config_class, description=description)
+    if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
+        path = base(config)
+        if path is not None:
+            print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
+            config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
+    return main(config)
+>>>>>>> h20a

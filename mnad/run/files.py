@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 
 if TYPE_CHECKING:  # pandas is slow to import
     import pandas as pd
@@ -88,8 +88,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+    """Write ``text`` as UTF-8, atomically. Bytes of file names that are no UTF-8 become escapes, as JSON knows them."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_csv(path: Path, frame: "pd.DataFrame") -> None:
@@ -102,6 +102,29 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def check_distinct(**paths: Path | None) -> None:
+    """Raises ``UserError`` if two of the options ``paths`` name one file: one result would replace the other."""
+    seen: dict[str, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in seen:
+            raise UserError(f"--{seen[place]} and --{name}: both {path}; expected two files")
+        seen[place] = name
+
+
+def regular(path: Path, expected: str) -> Path:
+    """``path`` unless it is a pipe or a device, which may have no end.
+
+    Raises:
+        UserError: it is one; ``expected`` says what the file should have been.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no regular file; expected {expected}")
+    return path
+
+
 def read_json(path: Path, expected: str = "JSON") -> dict:
     """Parse ``path``.
 
@@ -109,32 +132,44 @@ def read_json(path: Path, expected: str = "JSON") -> dict:
         UserError: missing or no JSON object; ``expected`` says what the file should have been.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected {expected}") from error
+        found = json.loads(regular(path, expected).read_text(encoding="utf-8"))
+    except UserError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); expected {expected}") from error
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds no object; expected a JSON object")
     return found
 
 
 def read_table(path: Path, columns: set[str], text: tuple[str, ...] = (), literal: bool = False) -> "pd.DataFrame":
-    """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
+    """A CSV file that has at least ``columns`` and one row. Those of ``columns`` that are not in ``text`` are numbers;
+    those that are stay strings, so that ``01`` does not become 1.
 
     Args:
         literal: an empty cell or a word such as ``NA`` or ``None`` is text, too, not a missing number.
 
     Raises:
-        UserError: unreadable or a column is missing.
+        UserError: unreadable, a column is missing or holds text instead of numbers, or there is no row.
     """
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype={name: str for name in text}, keep_default_na=not literal)
+        types = {name: str for name in text}
+        frame = pd.read_csv(regular(path, "a table"), dtype=types, keep_default_na=not literal)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected a table") from error
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); expected a table") from error
     missing = sorted(columns - set(frame.columns))
     if missing:
         raise UserError(f"{path}: no column {', '.join(missing)}; expected {', '.join(sorted(columns))}")
+    if frame.empty:
+        raise UserError(f"{path}: has no row below its header; expected one or more")
+    for name in sorted(columns - set(text)):
+        if frame[name].dtype.kind not in "biuf":
+            wrong = frame[name][pd.to_numeric(frame[name], errors="coerce").isna()]
+            raise UserError(f"{path}: column {name} holds {wrong.iloc[0]!r}; expected numbers")
     return frame
 
 
@@ -147,7 +182,9 @@ def read_log(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        log = pd.read_json(path, lines=True)
+        log = pd.read_json(regular(path, "the log of a training"), lines=True)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is no log of a training ({error}); expected one JSON object a line") from error
     if "epoch" not in log or not {"pixel", "seconds"} & set(log.columns):  # what is fitted in closed form has no losses

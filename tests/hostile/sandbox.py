@@ -24,11 +24,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mnad.run.streams import plain_streams
+
 ROOT = Path(__file__).resolve().parents[2]
 CPU_SECONDS = 10  # of processor time: on a busy machine the clock on the wall says nothing
 WALL_SECONDS = 90  # for what waits without computing, such as for a pipe
 MEMORY = 2_000_000_000  # bytes
-WARNING = re.compile(r"warning: |.*: \w*Warning: |  \S")  # a warning of Python has the line of code below it
+WARNING = re.compile("warning: |libpng ")  # libpng cannot be told to keep to itself
 
 
 @dataclass
@@ -54,7 +56,8 @@ class Result:
     def told(self) -> str:
         """Everything, for the message of a failed test."""
         return (
-            f"{self.case}\nexit status {self.status}, {self.seconds:.1f} s, {self.memory / 1e6:.0f} MB, left {self.left}"
+            f"{self.case}\nexit status {self.status}, {self.seconds:.1f} s, {self.memory / 1e6:.0f} MB, "
+            f"left {self.left}"
             f"\nstdout:\n{self.out[-3000:]}\nstderr:\n{self.err[-3000:]}"
         )
 
@@ -177,6 +180,7 @@ def child(request: Mapping, files: Mapping[str, int]) -> int:
         os.dup2(files[name], number)
     os.chdir(request["cwd"])
     os.environ.update(request["environment"])
+    sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, used + CPU_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # of private memory, so that no bomb fills the machine
@@ -204,7 +208,8 @@ def serve() -> None:
     """Answer the requests on standard input, one a line, until it ends."""
     requests, answers = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import_project()
+    with plain_streams():
+        import_project()
     for line in requests:
         request = json.loads(line)
         with contextlib.ExitStack() as stack:
@@ -239,6 +244,8 @@ def serve() -> None:
 def import_project() -> None:
     """Everything that is slow to import. Nothing is computed: a thread would be missing after the fork."""
     import cv2
+    import scipy.stats
+    import sklearn.cluster
     import torch
 
     import baselines.tables
@@ -251,7 +258,7 @@ def import_project() -> None:
     import mnad.line.command
     import mnad.run.cli
 
-    assert bayes and figures and mnad and baselines
+    assert all((baselines, bayes, figures, mnad, scipy, sklearn))
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
