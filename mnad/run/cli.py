@@ -7,10 +7,7 @@ Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
-<<<<<<< HEAD
-=======
 import errno
->>>>>>> h20a
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -160,7 +157,7 @@ def users_error(error: BaseException) -> UserError:
     found: BaseException | None = error
     while found is not None and not isinstance(found, UserError):
         found = found.__cause__ or found.__context__
-    return found if isinstance(found, UserError) else UserError(" ".join(str(error).split()))
+    return found if isinstance(found, UserError) else UserError(one_line(error))
 
 
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
@@ -176,34 +173,19 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     try:
         namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
-<<<<<<< HEAD
-        message = " ".join(str(error).split())
+        message = one_line(error)
         unread = message.startswith(("Problems parsing config", "Unexpected config"))
         raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
     except ImportError as error:  # of a class that is not ours
-        raise UserError(f"{configuration_files(words)}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{configuration_files(words)}: {one_line(error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{configuration_files(words)}: is no UTF-8 ({error}); expected a YAML file") from error
-=======
-        raise UserError(one_line(error)) from error
->>>>>>> h20a
     namespace.pop("config", None)
     check_groups(namespace, config_class)
     try:
         return config_class(**parser.instantiate(namespace).as_dict())
     except (ArgumentError, ValueError, TypeError) as error:
         raise users_error(error) from error
-
-
-def environment_error(error: Exception) -> str | None:
-    """What a full disk, a folder that vanished or too little memory are in one line; None for a mistake of ours."""
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}; expected files and folders that stay, and room on the disk"
-    text = str(error).splitlines()[0] if str(error) else ""
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
-        return f"memory is not enough ({text or 'of this process'}); expected smaller images, models or batches"
-    return None
 
 
 def run(
@@ -214,41 +196,11 @@ def run(
 ) -> None:
     """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
 
-    So is what the machine lacks (:func:`environment_error`).
-
     A number that ``main`` returns is the exit code.
 
     Args:
         base: given what was parsed, the configuration file that applies where the command line names none.
     """
-<<<<<<< HEAD
-    try:
-        config = parse(config_class, description=description)
-        if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
-            path = base(config)
-            if path is not None:
-                print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
-                config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
-        status = main(config)
-        sys.stdout.flush()
-        if isinstance(status, int) and status:
-            sys.exit(status)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains when it ends
-        sys.exit(1)
-    except (OSError, MemoryError, RuntimeError) as error:
-        line = environment_error(error)
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
-=======
     with plain_streams():
         try:
             status = call(main, config_class, description, base)
@@ -260,6 +212,11 @@ def run(
             sys.exit(141)
         except OSError as error:  # of the system: a full disk, a name too long, a right that is missing
             print(f"error: {one_line(system_error(error))}", file=sys.stderr)
+            sys.exit(2)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            print(f"error: {one_line(error)}; expected smaller images, models or batches", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -273,6 +230,12 @@ def system_error(error: OSError) -> UserError:
     expected = "free space on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a path that can be used"
     place = f"{os.fsdecode(error.filename)[:300]}: " if isinstance(error.filename, str | bytes) else ""
     return UserError(f"{place}{error.strerror or error}; expected {expected}")
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether the memory of the machine, or what this process may have of it, is not enough; torch says so in words."""
+    said = "can't allocate memory", "out of memory"
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def call(
@@ -289,4 +252,3 @@ def call(
             print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
             config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
     return main(config)
->>>>>>> h20a

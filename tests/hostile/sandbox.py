@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU_SECONDS = 10  # of processor time: on a busy machine the clock on the wall says nothing
 WALL_SECONDS = 90  # for what waits without computing, such as for a pipe
 MEMORY = 2_000_000_000  # bytes
-WARNING = re.compile("warning: |libpng ")  # libpng cannot be told to keep to itself
+WARNING = re.compile(r"warning: |libpng |.*\d%\|")  # libpng cannot be told to keep to itself; progress bars
 
 
 @dataclass

@@ -147,7 +147,7 @@ CONTRADICTING: dict[str, tuple[Change, str]] = {
     "a width of terabytes": (text("config", "model", "width", value=10**5), "another architecture"),
     "a width beyond 64 bits": (text("config", "model", "width", value=10**30), "another architecture"),
     "a width below 0": (text("config", "model", "width", value=-4), "model.width: expected at least 1"),
-    "a billion items": (text("config", "model", "items", value=10**9), "size mismatch"),
+    "a billion items": (text("config", "model", "items", value=10**9), "another architecture"),
     "a width of a text": (text("config", "model", "width", value="wide"), "another architecture"),
     "an image without end": (text("config", "images", "height", value=8 * 10**9), "expected at most 16,777,216 pixels"),
     "an image of 7 rows": (text("config", "images", "height", value=7), "multiple of 8"),
@@ -192,7 +192,10 @@ CONTRADICTING: dict[str, tuple[Change, str]] = {
     "no memory": (lambda tensors, texts: tensors.pop(ITEMS), "model.memory.items is missing"),
     "no statistics": (lambda tensors, texts: tensors.pop(LOW), "another architecture"),
     "nothing": (lambda tensors, texts: tensors.clear(), "is missing"),
-    "a tensor of the model too many": (lambda t, texts: t.update({"model.x": torch.zeros(1)}), "model.x"),
+    "a tensor of the model too many": (
+        lambda t, texts: t.update({"model.x": torch.zeros(1)}),
+        'key(s) in state_dict: "x"',
+    ),
     "a tensor of nobody": (lambda t, texts: t.update({"optim.0.step": torch.zeros(1)}), "optim.0.step"),
     "a member that is not": (lambda t, texts: t.update({"members.1.x": torch.zeros(1)}), "members.1.x"),
     "a correction that is not": (lambda t, texts: t.update({"correction.r": torch.zeros(3)}), "correction.r"),
@@ -320,13 +323,13 @@ def test_a_score_that_is_not_finite_is_no_verdict(whole, tmp_path):
     detector.config.primary = "mnad"
     (verdict,) = detector.predict([np.zeros((32, 48, 3), dtype=np.uint8)])
     assert "its score is not finite" in verdict.error and not verdict.anomalous and verdict.verdict == ""
-    with pytest.raises(UserError, match="score 'mnad': not finite"):
+    with pytest.raises(UserError, match="not finite"):
         detector.calibrate(np.zeros((8, 32, 48, 3), dtype=np.uint8))
 
 
 COMMANDS = {
     "score": ("--checkpoint", "bad.safetensors", "image.png"),
-    "evaluate": ("--checkpoint", "bad.safetensors", "--data", "."),
+    "evaluate": ("--checkpoint", "bad.safetensors", "--data", "film.avi"),
     "robustness": ("--checkpoint", "bad.safetensors", "--data", "."),
     "calibrate": ("--checkpoint", "bad.safetensors", "--known", ".", "--out", "new.safetensors"),
     "export": ("--checkpoint", "bad.safetensors", "--out", "new.onnx"),
@@ -341,22 +344,23 @@ def test_every_command_refuses_it_in_one_line(sandbox, whole, tmp_path, script):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.safetensors"]
 
 
+PLACES = [
+    ("config",),
+    ("thresholds",),
+    ("record",),
+    *(("config", part) for part in ("model", "images", "scores", "threshold", "correction", "calibration", "members")),
+    ("config", "model", "variant"),
+    ("config", "scores", "mnad"),
+    ("config", "scores", "mnad", "terms"),
+    WELLS,
+    (*WELLS, "promise"),
+]
+
+
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
-    st.sampled_from(
-        [
-            ("config",),
-            ("thresholds",),
-            ("record",),
-            ("config", "model"),
-            ("config", "images"),
-            ("config", "scores"),
-            WELLS,
-        ]
-        + [("config", "threshold"), ("config", "correction"), ("config", "calibration"), (*WELLS, "promise")]
-        + [("config", "scores", "mnad"), ("config", "scores", "mnad", "terms"), ("config", "model", "variant")]
-    ),
+    st.sampled_from(PLACES),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -429,7 +433,7 @@ def test_a_training_state_that_contradicts_itself(state, tmp_path, case):
 
 def test_a_detector_is_no_training_state_nor_the_reverse(whole, state):
     model = build_model(tiny_config().model)
-    with pytest.raises(UserError, match="is no checkpoint .* expected one of the format 'mnad-training-1'"):
+    with pytest.raises(UserError, match=r"is no checkpoint .* expected one of the format 'mnad-training-1'"):
         load_state(whole, model, torch.optim.Adam(model.parameters()))
     assert f"expected one of the format {FORMAT!r}" in refusal(state)
 

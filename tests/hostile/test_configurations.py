@@ -1,6 +1,7 @@
 """Configuration files and options: what cannot be meant is one line."""
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_a_bad_option_is_one_line(sandbox, tmp_path, case):
     assert not (tmp_path / "runs").exists()
 
 
+def test_no_value_names_code_to_import(tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text("raise SystemExit('this code ran')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    texts = "model: {key}", "threshold: {key}", "scores: {{a: {key}}}", "scores: {{a: {{terms: [{key}]}}}}"
+    for text in texts:
+        for key in ("planted.Thing", "{class_path: planted.Thing}"):
+            (tmp_path / "c.yaml").write_text(text.format(key=key))
+            with pytest.raises(UserError):
+                parse(TrainWithBaselines, ["--config", str(tmp_path / "c.yaml")])
+    with pytest.raises(UserError):
+        parse(TrainWithBaselines, ["--scores={a: planted.Thing}"])
+    assert "planted" not in sys.modules
+
+
 def test_a_refusal_names_a_file_given_in_either_form(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xff")
     for words in (["--config", str(tmp_path / "a.yaml")], [f"--config={tmp_path / 'a.yaml'}"]):
@@ -143,7 +158,7 @@ def keys(config_class: type) -> list[str]:
     """Every option by its dotted name."""
     from mnad.run.cli import build_parser
 
-    return [name for name in build_parser(config_class).get_defaults().keys() if name != "config"]
+    return [name for name in build_parser(config_class).get_defaults() if name != "config"]
 
 
 def nested(key: str, value: object) -> dict:
