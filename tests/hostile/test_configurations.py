@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import some
 from helpers import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,7 +71,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", some(BAD))
 def test_a_bad_configuration_is_one_line(tmp_path, monkeypatch, case):
     text, words = BAD[case]
     path = tmp_path / "bad.yaml"
@@ -104,7 +105,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("case", OPTIONS)
+@pytest.mark.parametrize("case", some(OPTIONS))
 def test_a_bad_option_is_one_line(sandbox, tmp_path, case):
     (tmp_path / "term.yaml").write_text("scores: {a: {terms: [{name: psnr, options: {x: 1}}]}}\nprimary: a")
     (tmp_path / "name.yaml").write_text("scores: {a: {terms: [{name: magic}]}}\nprimary: a")

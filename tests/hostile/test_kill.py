@@ -67,8 +67,7 @@ def check_training(sandbox: Sandbox, wells: Path, out: Path, moment: int, whole:
 def test_a_killed_training_resumes_to_the_same(sandbox, few_wells, whole_training, tmp_path):
     total, whole = whole_training
     assert total > 40
-    for moment in (total // 3, total - 5):
-        check_training(sandbox, few_wells, tmp_path / f"{moment}", moment, whole)
+    check_training(sandbox, few_wells, tmp_path / "run", total // 3, whole)
 
 
 @pytest.mark.slow
@@ -95,7 +94,7 @@ def test_a_folder_that_was_being_emptied(sandbox, few_wells, whole_training, tmp
 
 
 def comparison(sandbox: Sandbox, wells: Path, out: Path, moment: int) -> Result:
-    given = ("--data", wells, "--out", out, *TINY, "--seeds=1", "--resamples=20", "--methods=[mnad,mean_image,pca]")
+    given = ("--data", wells, "--out", out, *TINY, "--seeds=1", "--resamples=20", "--methods=[mean_image,mnad,pca]")
     return run(sandbox, moment, out, "compare_baselines", *given)
 
 
@@ -154,11 +153,6 @@ def check_figures(sandbox: Sandbox, out: Path, moment: int, whole: dict) -> None
     assert figures(sandbox, out, moment).status == -9
     figures(sandbox, out, NEVER).done()
     assert contents(out) == whole
-
-
-def test_killed_figures_are_drawn_again(sandbox, whole_figures, tmp_path):
-    total, whole = whole_figures
-    check_figures(sandbox, tmp_path / "figures", total // 2, whole)
 
 
 @pytest.mark.slow

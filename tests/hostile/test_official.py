@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases import some
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_names import small_official
@@ -79,7 +80,7 @@ def imported(weights: Path, items: Path) -> object:
     return load_official(read_state(weights), read_items(items), "recon")
 
 
-@pytest.mark.parametrize("case", WEIGHTS)
+@pytest.mark.parametrize("case", some(WEIGHTS))
 def test_weights_that_are_none(tmp_path, case):
     write, words = WEIGHTS[case]
     write(tmp_path / "state.pth")
@@ -89,7 +90,7 @@ def test_weights_that_are_none(tmp_path, case):
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("case", ITEMS)
+@pytest.mark.parametrize("case", some(ITEMS))
 def test_items_that_are_none(tmp_path, case):
     write, words = ITEMS[case]
     torch.save(STATE, tmp_path / "state.pth")
@@ -117,6 +118,7 @@ def test_no_pickle_runs(sandbox, tmp_path):
     assert not (tmp_path / "opened").exists() and not (tmp_path / "o.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

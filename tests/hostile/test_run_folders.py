@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import some
 from helpers import TINY, tiny_config
 from video_data import walk, write_dataset, write_frames
 
@@ -128,12 +129,14 @@ def test_a_broken_log_is_found_before_the_work(tmp_path, case):
     assert "\n" not in str(error.value)
 
 
+CONTENTS = {"empty": b"", "list": b"[]", "noise": b"\xff{"}
 FILES = ("config.json", "provenance.json", "split.json", "training.safetensors", "log.jsonl")
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("content", [b"", b"[]", b"\xff{"], ids=["empty", "list", "noise"])
-def test_a_broken_file_of_a_run_is_named(sandbox, few_wells, run, name, content):
+@pytest.mark.parametrize("case", some([f"{kind} {name}" for name in FILES for kind in CONTENTS], 7))
+def test_a_broken_file_of_a_run_is_named(sandbox, few_wells, run, case):
+    kind, name = case.split()
+    content = CONTENTS[kind]
     (run / name).write_bytes(content)
     words = ("--data", few_wells, "--out", run, *TINY, "--compare=[]", "--images.validation_fraction=0.25")
     words += ("--optim.batch_size=8", "--resume")
@@ -153,16 +156,20 @@ def test_a_folder_that_vanishes_is_told(few_wells, tmp_path, monkeypatch):
         run_experiment(tiny_config(data=few_wells, out=out))
 
 
-def test_two_commands_in_one_folder(sandbox, few_wells, tmp_path):
-    for script, words in (
-        ("train_mnad", ("--data", few_wells, *TINY)),
-        ("compare_baselines", ("--data", few_wells, *TINY, "--methods=[mean_image]")),
-        ("visualize_latent", ("--data", few_wells, "--images=40", "--queries=60", "--perplexity=8", "--neighbors=5")),
-    ):
-        out = tmp_path / script
-        with locked(out):
-            sandbox.run(script, *words, "--out", out, cwd=tmp_path).refused("another run is writing there")
-        assert not out.exists() or not list(out.iterdir())
+WRITERS = {
+    "train_mnad": TINY,
+    "compare_baselines": [*TINY, "--methods=[mean_image]"],
+    "visualize_latent": ["--images=40", "--queries=60", "--perplexity=8", "--neighbors=5"],
+}
+
+
+@pytest.mark.parametrize("script", some(WRITERS, 2))
+def test_two_commands_in_one_folder(sandbox, few_wells, tmp_path, script):
+    out = tmp_path / "run"
+    with locked(out):
+        line = sandbox.run(script, "--data", few_wells, *WRITERS[script], "--out", out, cwd=tmp_path).refused()
+    assert "another run is writing there" in line
+    assert not out.exists() or not list(out.iterdir())
 
 
 def test_a_short_test_video_is_found_before_the_training(sandbox, tmp_path):
