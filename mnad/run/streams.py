@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from mnad.run import one_line
 
@@ -27,7 +28,12 @@ def plain_streams() -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(message)}\n"
+
+    def plain(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        ours = issubclass(category, UserWarning)  # others are bugs of ours, and say where they are
+        return f"warning: {one_line(message)}\n" if ours else before(message, category, *place, **line)
+
+    warnings.formatwarning = plain
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # of damaged files, without their names

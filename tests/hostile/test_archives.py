@@ -59,7 +59,7 @@ def bomb_zip(size: int) -> bytes:
 
 def lying_zip() -> bytes:
     """A zip whose directory says that its one large member is small."""
-    data = bytearray(bomb_zip(150_000_000))
+    data = bytearray(bomb_zip(101_000_000))
     place = data.rindex(b"PK\x01\x02")
     data[place + 24 : place + 28] = (10).to_bytes(4, "little")
     return bytes(data)
@@ -83,6 +83,8 @@ def wrong_checksum() -> bytes:
 
 
 TAR, ZIP, TGZ = tar(), zipped(), tar("w:gz")
+with tarfile.open(fileobj=io.BytesIO(TAR)) as whole:
+    FOURTH = whole.getmembers()[3].offset  # where the header of the fourth file begins
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "archive"),
     "text": (lambda: b"no archive", "cannot be unpacked"),
@@ -91,19 +93,18 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "zeros": (lambda: bytes(10_240), "is empty"),
     "empty_zip": (lambda: b"PK\x05\x06" + bytes(18), "is empty"),
     "empty_tar_gz": (lambda: gzip.compress(bytes(10_240)), "is empty"),
-    "cut_in_header": (lambda: TAR[: 512 + 7168 + 100], "is cut off after"),
-    "cut_before_header": (lambda: TAR[: 3 * (512 + 7168)], "is cut off after"),
+    "cut_in_header": (lambda: TAR[: FOURTH + 100], "is cut off after 3 members"),
+    "cut_before_header": (lambda: TAR[:FOURTH], "is cut off after 3 members"),
     "cut_in_payload": (lambda: TAR[:2000], "cannot be unpacked"),
     "cut_in_first_header": (lambda: TAR[:200], "cannot be unpacked"),
     "cut_tar_gz": (lambda: TGZ[: len(TGZ) // 2], "cannot be unpacked"),
     "cut_zip": (lambda: ZIP[: len(ZIP) // 2], "cannot be unpacked"),
     "cut_zip_directory": (lambda: ZIP[:-30], "cannot be unpacked"),
-    "flipped_tar_gz": (lambda: TGZ[:5000] + bytes([TGZ[5000] ^ 255]) + TGZ[5001:], "cannot be unpacked"),
+    "flipped_tar_gz": (lambda: TGZ[:5000] + bytes([TGZ[5000] ^ 255]) + TGZ[5001:], "expected a"),
     "flipped_zip": (wrong_checksum, "cannot be unpacked"),
     "encrypted_zip": (encrypted, "cannot be unpacked"),
-    "bomb_zip": (lambda: bomb_zip(150_000_000), "unpacks to 150,0"),
-    "bomb_tar_gz": (lambda: tar("w:gz", zeros=bytes(150_000_000)), "unpacks to 150,0"),
-    "bomb_tar_xz": (lambda: tar("w:xz", zeros=bytes(150_000_000)), "unpacks to 150,0"),
+    "bomb_zip": (lambda: bomb_zip(101_000_000), "unpacks to 101,0"),
+    "bomb_tar_gz": (lambda: tar("w:gz", zeros=bytes(101_000_000)), "unpacks to 101,0"),
     "lying_zip": (lying_zip, "cannot be unpacked"),
     "tar_outside": (lambda: tar(**{"../out.txt": b"x"}), "outside"),
     "tar_absolute_outside": (lambda: special(tarfile.SYMTYPE, "wells/l", "/etc/passwd"), "cannot be unpacked"),
@@ -173,9 +174,8 @@ def test_what_is_no_archive(sandbox, tmp_path, kind):
         os.mkfifo(tmp_path / "archive")
     elif kind == "folder":
         (tmp_path / "archive").mkdir()
-    sandbox.run("get_data", "--source", "archive", "--out", "data", cwd=tmp_path).refused(
-        "expected an archive or a link"
-    )
+    result = sandbox.run("get_data", "--source", "archive", "--out", "data", cwd=tmp_path)
+    result.refused("expected an archive or a link")
 
 
 def test_a_place_that_is_taken(sandbox, tmp_path):
