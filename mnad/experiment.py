@@ -272,7 +272,6 @@ def run_experiment(config: TrainConfig) -> Path:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
-        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 

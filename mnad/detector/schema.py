@@ -18,7 +18,7 @@ def config_from_json(stored: dict) -> DetectorConfig:
     Raises:
         ValueError: keys or types that ``DetectorConfig`` does not have.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
+    from mnad.run.cli import ArgumentError, ArgumentParser  # whose settings import no code that a text names
 
     stored = modernise(stored)
     model = config_class(stored["model"]["name"])
