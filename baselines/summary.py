@@ -1,14 +1,14 @@
 """From the folders of single runs to one row for each (method, score)."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from baselines.compare import FAILED, RESULT, SCORES, rejudge
+from baselines.compare import FAILED, RESULT, read_run, rejudge
 from baselines.config import CompareConfig
+from mnad.run.files import read_json
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 
 # Columns of the judged scores, and what a run measures once for all its scores.
@@ -28,19 +28,22 @@ class Runs:
 
 
 def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
-    """Method -> its runs, in the order of the configuration, judged by the thresholds of the configuration."""
+    """Method -> its runs, in the order of the configuration, judged by the thresholds of the configuration.
+
+    Raises:
+        UserError: a result that is broken, see :func:`baselines.compare.read_run`.
+    """
     found = {}
     for name in config.methods:
         found[name] = runs = Runs()
         for seed in range(config.seeds):
             folder = out / name / f"seed-{seed}"
             if (folder / RESULT).is_file():
-                with np.load(folder / SCORES) as stored:
-                    runs.arrays.append(dict(stored))
-                result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-                runs.results.append(result | {"scores": rejudge(config, runs.arrays[-1])})
+                result, arrays = read_run(folder)
+                runs.arrays.append(arrays)
+                runs.results.append(result | {"scores": rejudge(config, arrays)})
             elif (folder / FAILED).is_file():
-                runs.failures.append(json.loads((folder / FAILED).read_text(encoding="utf-8")))
+                runs.failures.append(read_json(folder / FAILED, "the reason of a failed run"))
     return found
 
 

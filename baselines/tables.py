@@ -1,6 +1,5 @@
 """The comparison as CSV, Markdown and LaTeX (booktabs), with the notes that a reader needs to trust it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from mnad.data.images import split
 from mnad.data.mvtec import categories
 from mnad.data.sizes import follow_data
 from mnad.run import UserError
-from mnad.run.files import open_run_folder, write_csv, write_json, write_text
+from mnad.run.files import open_run_folder, read_json, write_csv, write_json, write_text
 from mnad.run.settings import check_same_run, plain
 
 # (column of the summary, heading, decimals)
@@ -164,7 +163,7 @@ def tabulate(config: CompareConfig) -> pd.DataFrame:
     """Write tables and figure of the finished runs in ``config.out``; returns the summary."""
     found = collect(config.out, config)
     frame = summarise(found, config)
-    data = json.loads((config.out / "data.json").read_text(encoding="utf-8"))
+    data = read_json(config.out / "data.json", "the counts of a comparison")
     lines = notes(frame, config, data)
     write_tables(config.out, frame, lines)
     if frame["seeds"].max() > 0:

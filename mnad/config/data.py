@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from mnad.config.network import STRIDE
+from mnad.config.ranges import check_range, check_seed
 from mnad.run import UserError
 
+MOST_PIXELS = 4096 * 4096  # of an image as the network sees it
 Fit = Literal["resize", "letterbox"]
 
 
@@ -35,6 +37,10 @@ class LayoutOptions:
     seed: int = 0
     description: Path | None = None
     allow_mixed: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a seed out of range."""
+        check_seed("layout_options.seed", self.seed)
 
 
 @dataclass(kw_only=True)
@@ -76,11 +82,16 @@ class ImageConfig:
     memory_gb: float = 4.0
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a size that the network cannot take."""
+        """Raises ``UserError`` for a size that the network cannot take, or a number out of range."""
         for key in ("height", "width"):
             value = getattr(self, key)
             if (value < STRIDE or value % STRIDE) and (self.height, self.width) != (0, 0):
                 raise UserError(f"images.{key}: expected a positive multiple of {STRIDE}, got {value}")
+        if self.height * self.width > MOST_PIXELS:
+            raise UserError(
+                f"images.height, width: expected at most {MOST_PIXELS:,} pixels, got {self.height} x {self.width}"
+            )
+        check_range("images.memory_gb", self.memory_gb, 0)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnad.config import DataConfig, ImageConfig, LayoutOptions, Variant, past_frames
 from mnad.data.checks import check_colours, duplicates
-from mnad.data.clips import Clips, split_videos
+from mnad.data.clips import Clips, check_length, split_videos
 from mnad.data.images import Images, split
 from mnad.data.layout import Layout
 from mnad.data.layouts import check_data_given, detect_layout, is_video, read_layout
@@ -18,7 +18,7 @@ from mnad.data.masks import read_masks
 from mnad.data.source import Source
 from mnad.data.split_file import own_split, relative, seen_before, split_roles
 from mnad.data.synthetic import SYNTHETIC, draw_wells
-from mnad.data.videos import VideoLayout, read_videos
+from mnad.data.videos import FrameFolder, VideoLayout, read_videos
 from mnad.run import UserError
 
 
@@ -170,6 +170,8 @@ class Videos:
     def read(self) -> dict[str, object]:
         """See :class:`Dataset`; videos have no findings."""
         for video in self.test:
+            if isinstance(video, FrameFolder):
+                check_length(len(video), self.past, video.place)
             video.check()
         return {}
 

@@ -95,6 +95,9 @@ def read_layout(
     return replace(LAYOUTS[name](root, train, test, options), root=root, name=name)
 
 
+DEMO = CONFIGURATIONS / "demo.yaml"  # of training without data, on drawn wells
+
+
 def configuration_for(config: DataConfig) -> Path | None:
     """The shipped configuration of the layout that ``config.data`` has; None for drawn wells and the wells layout,
     whose configuration is the default, and for videos, where the variant has to be chosen.

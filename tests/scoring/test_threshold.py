@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mnad.config import ThresholdConfig
+from mnad.config import DetectorConfig, ThresholdConfig
 from mnad.run import UserError
-from mnad.scoring.threshold import balanced_threshold, choose_threshold
+from mnad.scoring.threshold import balanced_threshold, choose_threshold, moved_threshold
 
 NORMAL, ANOMALOUS = np.arange(0, 101) / 100, np.arange(200, 301) / 100  # 0..1 and 2..3
 
@@ -50,3 +50,15 @@ def test_bad_settings():
         choose("luck")
     with pytest.raises(UserError, match="no validation normals"):
         choose_threshold(ThresholdConfig(), np.zeros(0), ANOMALOUS)
+
+
+def test_recent_images_move_a_threshold_to_the_nearer_end():
+    """Scores 0, 1 .. 200: median 100, 84.13 % quantile 168.26, so two to three deviations are 236.52 to 304.78."""
+    scores, config = np.arange(201.0), ThresholdConfig(rule="recent")
+    for old, expected, word in ((200, 236.52, "lowest"), (400, 304.78, "highest"), (250, 250, "as before")):
+        found = moved_threshold(config, old, scores)
+        assert found.value == pytest.approx(expected) and word in found.note and found.rule == "recent"
+    with pytest.raises(UserError, match="recent needs at least 100 images, better 200; got 99"):
+        moved_threshold(config, 1.0, scores[:99])
+    with pytest.raises(UserError, match="recent only moves an existing one"):
+        DetectorConfig(threshold=config)
