@@ -65,8 +65,9 @@ def check_model(config: DetectorConfig, tensors: Mapping[str, Tensor]) -> None:
         ValueError: a weight that is missing or has another shape.
     """
     with torch.device("meta"):
-        expected = build_model(config.model, config.images.size).configured_shapes()
-    for name, shape in expected.items():
+        model = build_model(config.model, config.images.size)
+    held = model.state_dict().keys()  # a model may also name shapes of what it does not store
+    for name, shape in ((name, shape) for name, shape in model.configured_shapes().items() if name in held):
         found = tensors.get(f"model.{name}")
         if found is None:
             raise ValueError(f"model.{name} is missing")

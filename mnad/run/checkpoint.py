@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "mnad-detector-1"
-DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")  # of tensors
+DTYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")  # of tensors
 SHIPPED = shipped_folder("checkpoints")
 
 
