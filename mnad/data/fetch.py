@@ -11,7 +11,7 @@ from pathlib import Path
 from mnad.config import LayoutOptions
 from mnad.data.layouts import is_video, read_layout
 from mnad.data.videos import read_videos
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
 from mnad.run.files import free
 
 MAX_UNPACKED = 50_000_000_000  # bytes; far above any dataset that this project knows
@@ -26,7 +26,7 @@ def download(link: str, target: Path) -> None:
     try:
         import gdown  # optional: the extra "data"
     except ImportError as error:
-        raise UserError(f"{link}: gdown is not installed; expected pip install -e '.[data]'") from error
+        raise not_installed(link, "gdown", "data") from error
     try:
         done = gdown.download(link, str(target), use_cookies=False)
     except Exception as error:  # gdown's own, and whatever its HTTP library raises
