@@ -10,7 +10,9 @@ import pandas as pd
 import torch
 
 from mnad.config import TrainConfig
+from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
+from mnad.data.sizes import follow_data
 from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
@@ -25,6 +27,7 @@ from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import (
     check_run_folder,
+    check_still_there,
     locked,
     open_run_folder,
     read_json,
@@ -112,7 +115,8 @@ def fit_detector(
     if correction is not None:
         correction.to(device)
     fit_correction(correction, sources["train"])
-    normals, held = (corrected(sources[role], correction) for role in ("train", "validation"))
+    normals = corrected(augmented(sources["train"], config.augmentation), correction)
+    held = corrected(sources["validation"], correction)
     models = []
     for number, place in enumerate(member_folders(folder, config.members)):
         seed = config.seed + number
@@ -151,9 +155,11 @@ def member_folders(folder: Path, members: int) -> list[Path]:
 
 def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
     """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
-    for model in detector.models:
+    for member, model in enumerate(detector.models):
         alone = Detector(detector.config.detector(members=1), model).to(detector.device.type)
-        alone.fit(sources["train"])
+        alone.correction = detector.correction
+        for name, score in alone.scores.items():  # what the terms learnt of the training normals
+            score.statistics[0].load_state_dict(detector.scores[name].statistics[member].state_dict())
         alone.calibrate(sources["validation"], sources.get("known"))
         yield alone
 
@@ -216,8 +222,13 @@ def run_model(
     return rows
 
 
-def check_same_data(path: Path, split: Mapping) -> None:
+def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train", "validation", "known")) -> None:
     """A resumed run must go on with the images that it began with, by name and content.
+
+    Args:
+        path: the ``split.json`` of the run; nothing is checked without one.
+        split: of now.
+        roles: that must hold the same images.
 
     Raises:
         UserError: the stored ``split.json`` says otherwise; names the first difference.
@@ -225,7 +236,7 @@ def check_same_data(path: Path, split: Mapping) -> None:
     if not path.is_file():
         return
     stored = read_json(path, "the split of a run")
-    for key in ("train", "validation", "known"):
+    for key in roles:
         before, now = (set(found.get(key, ())) for found in (stored, split))
         for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
             if names:
@@ -243,6 +254,7 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    config = follow_data(config)
     detectors = check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
     check_scores(detectors, data)
@@ -251,6 +263,7 @@ def run_experiment(config: TrainConfig) -> Path:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
+        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -272,6 +285,7 @@ def run_in(
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
+    check_still_there(folder)
     print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")
     return folder
 

@@ -84,11 +84,10 @@ def main(config: EvaluateConfig) -> None:
     from mnad.experiment import made_for_other, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
-    from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
+    from mnad.run.files import check_distinct, check_replaceable, free, stamped, write_csv, write_json
 
     baselines.register()
-    if config.json is not None and config.json == config.csv:
-        raise UserError(f"--json and --csv: both {config.json}; expected two files")
+    check_distinct(json=config.json, csv=config.csv, **{"video.figure": config.video.figure})
     video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
@@ -97,7 +96,7 @@ def main(config: EvaluateConfig) -> None:
     variant = detector.config.model.variant
     if not video and variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
-    data = open_dataset(config, detector.config.images, variant, train=False)
+    data = open_dataset(config, detector.config.images, variant, train=False, checkpoint=config.checkpoint)
     csv, figure, folder = config.csv, config.video.figure and free(config.video.figure), stamped(config.data.stem)
     rebuilt = config.reconstructions and free(config.reconstructions)
     if isinstance(data, Videos):

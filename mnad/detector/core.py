@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ from mnad.model.build import MODELS, build_model, choose_device
 from mnad.model.correction import build_correction
 from mnad.model.network import Network, Output
 from mnad.run import UserError
+from mnad.scoring.causal import Pasts
 from mnad.scoring.drift import Reference
 from mnad.scoring.scores import Score, measure
 from mnad.scoring.threshold import Threshold
@@ -196,7 +197,7 @@ class Core:
                 parts[key].append(values.cpu().numpy())
             if counts is not None and out.attention is not None:
                 counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
+        empty = {key: [np.zeros((0, score.columns))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
 
     def _run(self, model: Network, x: Tensor) -> Output:
@@ -205,10 +206,26 @@ class Core:
         shown = x[:, -3:]  # of a clip the last frame, which is filled where the others are
         return out.only(content(shown), shown) if self.config.images.fit == "letterbox" else out
 
-    def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Raw terms (N x T) -> scores (N), by score name."""
+    def combine(self, raw: Mapping[str, np.ndarray], pasts: Pasts | None = None) -> dict[str, np.ndarray]:
+        """Raw terms (N x T) -> scores (N), by score name.
+
+        Args:
+            pasts: of the camera (:meth:`new_pasts`) whose next frames these are, in their order; a causal score is
+                scaled by them and learns the frames. None for photographs, and for scores of one scale.
+        """
+        found = {}
         with torch.inference_mode():
-            return {key: self.scores[key](torch.from_numpy(v).to(self.device)).cpu().numpy() for key, v in raw.items()}
+            for key, values in raw.items():
+                past = pasts.get(key) if pasts else None
+                moved = torch.from_numpy(values if past is None else past.adapt(values)).to(self.device)
+                scores = self.scores[key](moved).cpu().numpy()
+                found[key] = scores if past is None else past.average(scores)
+        return found
+
+    def new_pasts(self) -> Pasts:
+        """What the causal scores know of a camera before its first frame, by name; empty without such scores."""
+        found = {key: score.new_past() for key, score in self.scores.items()}
+        return {key: past for key, past in found.items() if past is not None}
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:

@@ -105,6 +105,7 @@ def write_run_report(
     evaluation = list(evaluations.values())[-1]
     summary = summarise(detector, data, evaluation)
     memory = memory_section(detector, data, evaluation) if isinstance(data, Photographs) else None
+    doubts = evaluation.scores.get(detector.primary, {}).get("doubts", [])
     title = f"{folder.name}: test of {data.root.name}"
     known = against_labels(evaluation, detector.primary)
-    return write_report(folder / "report.html", summary, detector, title, known=known, memory=memory)
+    return write_report(folder / "report.html", summary, detector, title, doubts=doubts, known=known, memory=memory)

@@ -58,7 +58,7 @@ def judged(detector: Detector, data: Photographs | Videos, evaluation: Evaluatio
         pictures = [read_photo(path).pixels for path in video.paths[number - past : number + 1]]
         return small(pictures[-1]), np.stack([resize(picture, size) for picture in pictures])
 
-    return Judged(table[f"online_{primary}"].to_numpy(), labels, [f"{v}:{n}" for v, n in places], frame)
+    return Judged(table[f"causal_{primary}"].to_numpy(), labels, [f"{v}:{n}" for v, n in places], frame)
 
 
 def pick(scores: np.ndarray, anomalous: bool, each: int = EACH) -> list[int]:

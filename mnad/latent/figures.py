@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from mnad.latent import scatter
 from mnad.latent.collect import Latent, Level
 from mnad.latent.embed import METHODS
-from mnad.report.plotting import FORMATS, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, TWO_COLUMNS, literal, save_figure, style
 
 MAX_ITEMS = 12  # panels of attention side by side
 MAX_KINDS = 23  # entries of a legend
@@ -132,7 +132,7 @@ def kind_column(table: pd.DataFrame, name: str) -> Column:
     styles = scatter.kind_styles(kinds)
     shown = list(styles.items())[:MAX_KINDS]
     handles = [
-        Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=kind)
+        Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=literal(kind))
         for kind, (colour, marker) in shown
     ]
     if len(shown) < len(styles):

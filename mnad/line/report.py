@@ -212,6 +212,7 @@ def write_report(
     title: str,
     passed: Sequence[str] = (),
     standing: Standing | None = None,
+    doubts: Sequence[str] = (),
     known: Known | None = None,
     memory: MemorySection | None = None,
 ) -> Path:
@@ -222,6 +223,7 @@ def write_report(
         title: heading of the page.
         passed: lines about files that were left out.
         standing: the section on promise and drift; None leaves it out.
+        doubts: why the result may be of no use (:func:`mnad.evaluation.result.doubts`); they come first.
         known: what the labels say, where the pictures have some.
         memory: the section on the memory; None leaves it out.
 
@@ -255,6 +257,7 @@ def write_report(
         csv=data_uri("text/csv;charset=utf-8", csv_text(listed, terms).encode()),
         notes=[*notes(summary), *passed],
         standing=standing,
+        doubts=doubts,
         known=known,
         memory=memory,
     )

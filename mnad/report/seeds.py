@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, literal, save_figure, style
 from mnad.run import UserError
 
 METRICS = ("auroc", "tpr", "tnr")
@@ -43,7 +43,7 @@ def plot_ablation(path: Path, table: pd.DataFrame, demand: float | None = None) 
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 0.9 + 0.2 * len(table)))
         varied = [key for key in ("score", "model", "config") if key == "score" or table[key].nunique() > 1]
-        labels = table[varied].agg(", ".join, axis=1)
+        labels = table[varied].agg(", ".join, axis=1).map(literal)
         for offset, metric, colour, marker in ((-0.17, "tpr", PALETTE[5], "o"), (0.17, "tnr", PALETTE[0], "s")):
             y = [i + offset for i in range(len(table))]
             name = "missed anomalies, 1 - TPR" if metric == "tpr" else "false alarms, 1 - TNR"

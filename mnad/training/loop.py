@@ -164,6 +164,23 @@ def train_one_epoch(
     return {name: value / steps for name, value in sums.items()}, counts, out
 
 
+def kept_log(path: Path, done: int) -> list[str]:
+    """The lines of the log of ``done`` finished epochs.
+
+    Raises:
+        UserError: they are not there, or not all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:done] if done else []
+        epochs = [json.loads(line)["epoch"] for line in lines]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); expected the log of {done} epochs to resume") from error
+    if epochs != list(range(1, done + 1)):
+        raise UserError(f"{path}: has the epochs {epochs}; expected 1 to {done} to resume")
+    return lines
+
+
 def train(
     model: Network,
     source: Source,
@@ -183,8 +200,8 @@ def train(
         watch: called with the model and each line of the log.
 
     Raises:
-        UserError: no such device, a weight of no term, or a loss that is not finite (with the step's numbers; the
-            state of the last good epoch stays in ``folder``).
+        UserError: no such device, a weight of no term, a state or log that cannot be resumed, or a loss that is not
+            finite (with the step's numbers; the state of the last good epoch stays in ``folder``).
     """
     device = choose_device(config.device)
     weights = loss_weights(model, config)
@@ -199,7 +216,7 @@ def train(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     log_path, state_path = folder / "log.jsonl", folder / STATE
     done = load_state(state_path, model, optimizer) if resume and state_path.is_file() else 0
-    kept = log_path.read_text().splitlines()[:done] if done and log_path.is_file() else []
+    kept = kept_log(log_path, done)
     write_text(log_path, "".join(line + "\n" for line in kept))
     batch_size = min(config.batch_size, len(source))
     config = replace(config, batch_size=batch_size)
