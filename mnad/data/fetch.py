@@ -14,7 +14,7 @@ from pathlib import Path
 from mnad.config import LayoutOptions
 from mnad.data.layouts import is_video, read_layout
 from mnad.data.videos import read_videos
-from mnad.run import UserError, one_line
+from mnad.run import UserError, not_installed, one_line
 from mnad.run.files import free
 
 MAX_UNPACKED = 50_000_000_000  # bytes; far above any dataset that this project knows
@@ -37,7 +37,7 @@ def download(link: str, target: Path, timeout: float = 60) -> None:
     try:
         import gdown  # optional: the extra "data"
     except ImportError as error:
-        raise UserError(f"{link}: gdown is not installed; expected pip install -e '.[data]'") from error
+        raise not_installed(link, "gdown", "data") from error
     try:
         done = gdown.download(
             link, str(target), use_cookies=False, resume=True, timeout=timeout, retries=RETRIES, quiet=not shown()

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mnad.data.reading import is_grey, no_colour
-from mnad.run import UserError, one_line
+from mnad.run import UserError, not_installed, one_line
 from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
 
@@ -19,11 +19,6 @@ OUTPUTS = ("score", "anomalous", "terms", "map")  # N float64, N bool, N x T flo
 Backend = Literal["onnxruntime", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]
-
-
-def missing(path: Path, package: str, extra: str) -> UserError:
-    """The error of a backend that is not installed."""
-    return UserError(f"{path}: {package} is not installed; expected it (pip install 'mnad-wells[{extra}]')")
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
@@ -40,7 +35,7 @@ def open_onnxruntime(path: Path, threads: int) -> tuple[Run, Mapping[str, str]]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise missing(path, "onnxruntime", "runtime") from error
+        raise not_installed(str(path), "onnxruntime", "runtime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -64,7 +59,7 @@ def open_openvino(path: Path, threads: int, precision: Precision) -> tuple[Run, 
     try:
         import openvino
     except ImportError as error:
-        raise missing(path, "openvino", "openvino") from error
+        raise not_installed(str(path), "openvino", "openvino") from error
     core = openvino.Core()
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bfloat16" and "BF16" not in able:

@@ -13,7 +13,7 @@ from helpers import ROOT
 from figures import bayes_samples, latent_maps
 from figures.architecture import shapes
 from figures.catalogue import CATALOGUE
-from figures.entry import Inputs, origin
+from figures.entry import MARK, Inputs, origin
 from figures.operating import precision_at
 from figures.qualitative import typical_and_hardest
 from mnad.evaluation.judge import auroc_by_video
@@ -228,4 +228,4 @@ def test_committed_captions_are_what_the_code_writes(name, tmp_path, monkeypatch
         found = CATALOGUE[name](Inputs(stored), tmp_path).captions
     assert found
     for stem, caption in found.items():
-        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(), stem
+        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(MARK), stem
