@@ -1,0 +1,93 @@
+"""What ``scripts/benchmark.py`` measures."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mnad.config import STRIDE, DataConfig, ModelConfig
+from mnad.run import UserError
+from mnad.run.cli import POSITIONAL
+
+PARTS = ("train", "score")
+Precision = Literal["float32", "bfloat16"]
+
+
+def at_least(group: str, config: object, **least: int) -> None:
+    """Raise ``UserError`` for a field of ``config`` below its ``least`` value."""
+    for key, value in least.items():
+        if getattr(config, key) < value:
+            raise UserError(f"{group}.{key}: expected at least {value}, got {getattr(config, key)}")
+
+
+def check_precisions(group: str, precisions: list[Precision]) -> None:
+    """Raise ``UserError`` for a list that is empty or names one twice."""
+    if not precisions or len(set(precisions)) < len(precisions):
+        raise UserError(f"{group}.precisions: expected float32, bfloat16 or both, got {precisions}")
+
+
+@dataclass
+class TrainBenchmark:
+    """Training steps, ours beside the straightforward loop (batch 4, float32) in turn.
+
+    Args:
+        model: the network; the default is the official architecture.
+        height: pixels, divisible by 8.
+        width: pixels, divisible by 8.
+        batch_size: of ours.
+        precisions: of ours.
+        channels_last: memory order of ours.
+        rounds: in each, every contender takes its turn; reported are the median of the rounds and both extremes.
+        steps: of each contender in a round.
+    """
+
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(variant="pred"))
+    height: int = 64
+    width: int = 64
+    batch_size: int = 4
+    precisions: list[Precision] = field(default_factory=lambda: ["float32", "bfloat16"])  # type: ignore[arg-type]
+    channels_last: bool = True
+    rounds: int = 5
+    steps: int = 3
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range, or a network that the straightforward loop does not have."""
+        at_least("train", self, batch_size=1, rounds=1, steps=1)
+        check_precisions("train", self.precisions)
+        for key in ("height", "width"):
+            value = getattr(self, key)
+            if value < STRIDE or value % STRIDE:
+                raise UserError(f"train.{key}: expected a positive multiple of {STRIDE}, got {value}")
+        own = ModelConfig(
+            variant=self.model.variant, width=self.model.width, items=self.model.items, item_dim=self.model.item_dim
+        )
+        if self.model != own:
+            raise UserError("train.model: expected the official one (variant, width, items, item_dim may differ)")
+
+
+@dataclass(kw_only=True)
+class BenchmarkConfig(DataConfig):
+    """What to measure.
+
+    Args:
+        parts: train, score or all (the default).
+        json: file for the numbers; only an earlier result is replaced.
+        data: dataset to train on and to score; none draws pictures, which cost the same.
+        threads: CPU threads of torch; 0 leaves torch's choice.
+        device: auto, cpu or cuda.
+        train: the training part.
+    """
+
+    parts: list[str] = field(default_factory=list, metadata=POSITIONAL)
+    json: Path | None = None
+    threads: int = 0
+    device: str = "auto"
+    train: TrainBenchmark = field(default_factory=TrainBenchmark)
+
+    def __post_init__(self) -> None:
+        """Replace ``all`` by its parts; raises ``UserError`` for an unknown part or a negative number."""
+        for part in self.parts:
+            if part not in (*PARTS, "all"):
+                raise UserError(f"{part!r}: expected some of {', '.join(PARTS)}, or all")
+        self.parts = [part for part in PARTS if not self.parts or "all" in self.parts or part in self.parts]
+        if self.threads < 0:
+            raise UserError(f"threads: expected 0 or more, got {self.threads}")
