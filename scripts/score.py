@@ -51,7 +51,7 @@ class ScoreConfig(WatchOptions):
         overlay: folder for each picture with its boxes and verdicts; of films only where a well is anomalous.
         top: rows shown on the screen, the worst.
         pictures: flagged pictures in the report, the worst.
-        workers: threads that decode; 0 decodes between the batches.
+        workers: threads that decode, and that score; 0 does one after the other, none takes as many as PyTorch has.
         device: auto, cpu or cuda.
     """
 
@@ -65,7 +65,7 @@ class ScoreConfig(WatchOptions):
     overlay: Path | None = None
     top: int = 20
     pictures: int = 60
-    workers: int = 2
+    workers: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class ScoreConfig(WatchOptions):
         if self.overlay and not self.boxes:
             raise UserError("overlay: given without boxes; expected --boxes FILE.csv with it")
         for key in ("top", "pictures", "workers"):
-            if getattr(self, key) < 0:
+            if (getattr(self, key) or 0) < 0:
                 raise UserError(f"{key}: expected 0 or more, got {getattr(self, key)}")
         if self.report and self.report.suffix != ".html":
             raise UserError(f"report: expected a file ending in .html, got {self.report}")

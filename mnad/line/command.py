@@ -34,7 +34,7 @@ class Options(Protocol):
     overlay: Path | None
     top: int
     pictures: int
-    workers: int
+    workers: int | None
     device: str
 
 

@@ -4,11 +4,11 @@ import hashlib
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -17,14 +17,15 @@ from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
 from mnad.run import UserError
+from mnad.run.ahead import ahead
 from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
+FILES = 8  # decoded in one go
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Judge(Protocol):
@@ -42,6 +43,10 @@ class Judge(Protocol):
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds."""
+        ...
+
+    def one_thread_each(self) -> AbstractContextManager[int]:
+        """Gives how many threads may judge at once, see :func:`mnad.model.threads.one_thread_each`."""
         ...
 
     def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
@@ -91,34 +96,35 @@ class Wanted:
         boxes: wells to cut out; none takes the whole picture.
         view: keep a photograph for people.
         picture: keep the whole picture.
-        workers: threads that decode; 0 decodes between the batches.
+        workers: threads that decode and score; 0 does one after the other, None has as many as PyTorch has.
         statistics: of each picture, for a gauge of drift.
     """
 
     boxes: Sequence[Box] = ()
     view: bool = False
     picture: bool = False
-    workers: int = 2
+    workers: int | None = None
     statistics: bool = False
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """``map(work, items)`` in ``workers`` threads, in order; only as many results wait as a batch needs."""
-    if workers == 0:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(workers, "decode") as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers or getattr(item, "live", False):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+@dataclass(frozen=True)
+class Group(Generic[Item]):
+    """What one thread does in one go; ``live``: it is waited for."""
+
+    members: list[Item]
+    live: bool = False
+
+
+def grouped(pictures: Iterable[Shot]) -> Iterator[Group[Shot]]:
+    """``FILES`` files together; frames, which lie in memory as they are, one by one."""
+    part: list[Shot] = []
+    for shot in pictures:
+        part.append(shot)
+        if len(part) == FILES or shot.decoded:
+            yield Group(part, shot.live)
+            part = []
+    if part:
+        yield Group(part)
 
 
 def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
@@ -197,21 +203,30 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
     wanted = wanted or Wanted()
     size, clips = detector.size, Clips(detector.past)
 
-    def cut(shot: Shot) -> tuple[Shot, list[Cut], np.ndarray | None]:
-        return shot, *cut_shot(shot, size, wanted)
+    def cut(group: Group[Shot]) -> list[tuple[Shot, list[Cut], np.ndarray | None]]:
+        return [(shot, *cut_shot(shot, size, wanted)) for shot in group.members]
 
-    part: list[Scored] = []
-    for shot, cuts, picture in ahead(cut, pictures, wanted.workers):
-        for one in cuts:
-            last = picture if one is cuts[-1] else None
-            try:
-                part.append(Scored(Verdict(one.name), clips.frames(one), one.view, one.box, last))
-            except UserError as error:
-                part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
-        if len(part) >= BATCH or shot.live:
-            yield from judged(detector, part, wanted.statistics)
-            part = []
-    yield from judged(detector, part, wanted.statistics)
+    def parts(decoded: Iterable[list[tuple[Shot, list[Cut], np.ndarray | None]]]) -> Iterator[Group[Scored]]:
+        part: list[Scored] = []
+        for shot, cuts, picture in itertools.chain.from_iterable(decoded):
+            for one in cuts:
+                last = picture if one is cuts[-1] else None
+                try:
+                    part.append(Scored(Verdict(one.name), clips.frames(one), one.view, one.box, last))
+                except UserError as error:
+                    part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
+            if len(part) >= BATCH or shot.live:
+                yield Group(part, shot.live)
+                part = []
+        yield Group(part)
+
+    with detector.one_thread_each() as threads:
+        workers = threads if wanted.workers is None else wanted.workers
+        judges = min(workers, threads)
+        decoded = ahead(cut, grouped(pictures), workers, "decode")
+        judging = ahead(lambda part: judged(detector, part.members, wanted.statistics), parts(decoded), judges, "judge")
+        for part in judging:
+            yield from part
 
 
 def judged(detector: Judge, part: list[Scored], statistics: bool = False) -> list[Scored]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import CorrectionConfig
-from mnad.model.ellipse import Ellipse, median
+from mnad.model.ellipse import Ellipse
+from mnad.model.order import median
 from mnad.run import UserError
 
 DARK = 0.02  # on [0, 2]: darker surroundings count as this bright

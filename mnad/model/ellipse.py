@@ -1,11 +1,13 @@
 """Where the product is in its crop: an ellipse, the pixels inside it and those of its surroundings."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mnad.model.order import quantile
 from mnad.run import UserError
 
 
@@ -30,7 +32,7 @@ class Ellipse:
         Raises:
             UserError: there is none.
         """
-        return self._pixels(values, self.mask(*values.shape[-2:]), "inside")
+        return self._pixels(values, True)
 
     def outside(self, values: Tensor) -> Tensor:
         """... x H x W -> ... x P, the pixels that are not inside.
@@ -38,24 +40,29 @@ class Ellipse:
         Raises:
             UserError: there is none.
         """
-        return self._pixels(values, ~self.mask(*values.shape[-2:]), "outside")
+        return self._pixels(values, False)
 
-    def _pixels(self, values: Tensor, mask: np.ndarray, where: str) -> Tensor:
-        places = np.flatnonzero(mask)  # numbers, not a mask, so that an export can hold them
-        if len(places) == 0:
-            expected = "radii above 0 and a centre in [0, 1]" if where == "inside" else "smaller radii"
-            raise UserError(f"ellipse {self}: no pixel {where}; expected {expected}")
-        return values.flatten(-2)[..., torch.from_numpy(places).to(values.device)]
+    def _pixels(self, values: Tensor, inside: bool) -> Tensor:
+        height, width = values.shape[-2:]
+        found = places(*self.centre, *self.radii, height, width, inside)
+        if len(found) == 0:
+            where = (
+                "inside; expected radii above 0 and a centre in [0, 1]" if inside else "outside; expected smaller radii"
+            )
+            raise UserError(f"ellipse {self}: no pixel {where}")
+        return values.flatten(-2).index_select(-1, found.to(values.device))
 
     def quantile(self, values: Tensor, q: float) -> Tensor:
         """B x H x W -> B: the ``q`` quantile of the pixels inside. A nuisance that covers less than 1 - q (from
         above) or q (from below) of the well cannot move it far, which a mean does not offer."""
-        return torch.quantile(self.inside(values), q, dim=1)
+        return quantile(self.inside(values), q)
+
+
+@lru_cache(maxsize=64)
+def places(y: float, x: float, ry: float, rx: float, height: int, width: int, inside: bool) -> Tensor:
+    """Numbers of the pixels inside (or outside) an ellipse, row by row; not a mask, so that an export can hold them."""
+    mask = Ellipse((y, x), (ry, rx)).mask(height, width)
+    return torch.from_numpy(np.flatnonzero(mask if inside else ~mask))
 
 
 SURROUNDINGS = Ellipse(radii=(0.45, 0.47))  # what lies outside it is plate and rim
-
-
-def median(values: Tensor) -> Tensor:
-    """... x P -> ..., the lower median, as ``torch.median`` has it, in operations that every exporter knows."""
-    return values.topk((values.shape[-1] + 1) // 2, dim=-1, largest=False).values[..., -1]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnad.model.network import Output
+from mnad.model.order import quantile
 from mnad.scoring.whitening import Whitening
 
 TINY = 1e-12  # keeps the logarithms finite
@@ -142,7 +143,7 @@ class PooledDistance(Term):
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
-        return torch.log(torch.quantile(self.inside(out.distance), self.quantile, dim=1) + TINY)
+        return torch.log(quantile(self.inside(out.distance), self.quantile) + TINY)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class WhitenedError(Term):
     def __call__(self, target: Tensor, out: Output, statistics: Whitening | None = None) -> Tensor:
         """B x 3 x H x W in [-1, 1], the model's output and the fitted ``statistics`` -> B."""
         error = statistics(target, out.output).square().mean(dim=1)
-        return torch.log(torch.quantile(self.inside(error), self.quantile, dim=1) + TINY)
+        return torch.log(quantile(self.inside(error), self.quantile) + TINY)
 
 
 def top_mean(values: Tensor, share: float) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from mnad.model.ellipse import SURROUNDINGS, Ellipse, median
+from mnad.model.ellipse import SURROUNDINGS, Ellipse
 from mnad.model.network import Output
+from mnad.model.order import median, quantile
 from mnad.run import UserError
 from mnad.scoring.terms import (
     LOG_FLOOR,
@@ -182,11 +183,11 @@ class RelativeGlitter(WellsTerm):
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W and the model's output -> B."""
-        residual = target - out.output
+        residual = (target - out.output).contiguous()  # rows and columns are multiplied by matrices
         fine = (residual - blur(residual, self.sigma)).square().mean(dim=1)
         band = (blur(residual, self.band[0]) - blur(residual, self.band[1])).square().mean(dim=1)
         grey = target.mean(dim=1)
         rim = self.surroundings.outside((grey - blur(grey, self.sigma)).square())
         inside = [torch.log(self.ellipse.quantile(values, self.quantile) + LOG_FLOOR) for values in (fine, band)]
-        sharpness = torch.log(torch.quantile(rim, self.rim_quantile, dim=1) + LOG_FLOOR)
+        sharpness = torch.log(quantile(rim, self.rim_quantile) + LOG_FLOOR)
         return 0.5 * (inside[0] + inside[1]) - self.rim_share * sharpness

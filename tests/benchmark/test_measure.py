@@ -63,9 +63,7 @@ def test_work_of_a_step_counted_by_hand():
     convolutions += [(2 * w, w, 64), (w, w, 64), (w, 3, 64)]
     forward = sum(18 * a * b * pixels for a, b, pixels in convolutions)
     first = 18 * 3 * w * 64
-    memory = (
-        2 * 3 * c
-    )  # a product of queries and items: scores, read, update; scores have no gradient
+    memory = 2 * 3 * c  # a product of queries and items: scores, read, update; scores have no gradient
     assert gflop(ours) * 1e9 == pytest.approx(3 * forward - first + 3 * memory)
 
 
