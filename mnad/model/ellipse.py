@@ -46,10 +46,10 @@ class Ellipse:
         height, width = values.shape[-2:]
         found = places(*self.centre, *self.radii, height, width, inside)
         if len(found) == 0:
-            where = (
-                "inside; expected radii above 0 and a centre in [0, 1]" if inside else "outside; expected smaller radii"
-            )
-            raise UserError(f"ellipse {self}: no pixel {where}")
+            where, expected = "outside", "smaller radii"
+            if inside:
+                where, expected = "inside", "radii above 0 and a centre in [0, 1]"
+            raise UserError(f"ellipse {self}: no pixel {where}; expected {expected}")
         return values.flatten(-2).index_select(-1, found.to(values.device))
 
     def quantile(self, values: Tensor, q: float) -> Tensor:
