@@ -162,12 +162,12 @@ class Core:
         """Whether the verdict rests on a colour, which a grey picture does not have."""
         return any(term.needs_colour for term in self.scores[self.primary].terms)
 
-    def corrected(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def corrected(self, x: Tensor, target: Tensor, gains: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] after the correction where there is one (of a
-        photograph input and target are the same)."""
+        photograph input and target are the same); ``gains`` are those of the correction, where they are known."""
         if self.correction is None:
             return x, target
-        target = self.correction(target)
+        target = self.correction(target, gains)
         return target, target
 
     def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
@@ -181,8 +181,9 @@ class Core:
 
         Args:
             only: the one score whose terms are wanted; None: of all.
+            gains: see :meth:`corrected`.
         """
-        x, target = self.corrected(x, target)
+        x, target = self.corrected(x, target, gains)
         scores = self.scores if only is None else {only: self.scores[only]}
         return target, *measure([partial(self._run, model) for model in self.models], scores, x, target)
 

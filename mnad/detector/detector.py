@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mnad.config import DetectorConfig
 from mnad.data.clips import Windows
@@ -88,10 +88,11 @@ class Detector(Calibrated):
         score = self.scores[self.primary]
         with torch.inference_mode():
             x, target = (part.to(self.device) for part in Windows(frames).inputs(np.arange(len(frames))))
-            raw = self.measure(x, target, only=self.primary)[2][self.primary]
+            factors = None if self.correction is None else self.correction.gains(target)
+            raw = self.measure(x, target, self.primary, factors)[2][self.primary]
             scores = score(raw).tolist()
             mean = raw.unflatten(1, (self.config.members, -1)).mean(dim=1)  # over the members
-        gains = self.gains(frames[:, -1])
+        gains = named_gains(factors, len(names))
         looks: list[dict[str, float]] = [{} for _ in names]
         if statistics:
             values = self.statistics(frames[:, -1], terms=raw.cpu().numpy()).tolist()
@@ -122,10 +123,8 @@ class Detector(Calibrated):
     @torch.inference_mode()
     def gains(self, images: np.ndarray) -> list[dict[str, float]]:
         """What the correction multiplies each channel of N x H x W x 3 uint8 images by; empty without a correction."""
-        if self.correction is None:
-            return [{} for _ in images]
-        values = self.correction.gains(to_input(images).to(self.device)).tolist()
-        return [dict(zip(("red", "green", "blue"), row, strict=True)) for row in values]
+        factors = None if self.correction is None else self.correction.gains(to_input(images).to(self.device))
+        return named_gains(factors, len(images))
 
     def save(self, path: Path | str) -> None:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
@@ -181,6 +180,13 @@ class Detector(Calibrated):
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
         return detector
+
+
+def named_gains(factors: Tensor | None, count: int) -> list[dict[str, float]]:
+    """B x 3 factors by the name of the channel; empty for ``count`` pictures without a correction."""
+    if factors is None:
+        return [{} for _ in range(count)]
+    return [{"red": red, "green": green, "blue": blue} for red, green, blue in factors.tolist()]
 
 
 def config_from_json(stored: dict) -> DetectorConfig:

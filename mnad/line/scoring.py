@@ -22,7 +22,7 @@ from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
-FILES = 8  # decoded in one go
+FEW = 16  # files decoded in one go where photographs are kept, too
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
@@ -109,19 +109,26 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Group(Generic[Item]):
-    """What one thread does in one go; ``live``: it is waited for."""
+    """What one thread does in one go; ``live`` and ``decoded`` as in :class:`mnad.line.sources.Shot`."""
 
     members: list[Item]
     live: bool = False
+    decoded: bool = False
 
 
-def grouped(pictures: Iterable[Shot]) -> Iterator[Group[Shot]]:
-    """``FILES`` files together; frames, which lie in memory as they are, one by one."""
+def grouped(pictures: Iterable[Shot], files: int) -> Iterator[Group[Shot]]:
+    """So many files together; frames, which lie in memory as they are, one by one."""
     part: list[Shot] = []
     for shot in pictures:
+        if shot.decoded:
+            if part:
+                yield Group(part)
+            yield Group([shot], shot.live, decoded=True)
+            part = []
+            continue
         part.append(shot)
-        if len(part) == FILES or shot.decoded:
-            yield Group(part, shot.live)
+        if len(part) == files:
+            yield Group(part)
             part = []
     if part:
         yield Group(part)
@@ -178,6 +185,10 @@ class Clips:
         Raises:
             UserError: the film has not as many frames before it.
         """
+        if not self.past:
+            if cut.pixels is None:
+                raise UserError(cut.error)
+            return cut.pixels[None]
         if cut.film != self.film:
             self.film, self.windows = cut.film, {}
         window = self.windows.setdefault(cut.box, deque(maxlen=self.past + 1))
@@ -206,9 +217,9 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
     def cut(group: Group[Shot]) -> list[tuple[Shot, list[Cut], np.ndarray | None]]:
         return [(shot, *cut_shot(shot, size, wanted)) for shot in group.members]
 
-    def parts(decoded: Iterable[list[tuple[Shot, list[Cut], np.ndarray | None]]]) -> Iterator[Group[Scored]]:
+    def parts(decoded: Iterable[tuple[Shot, list[Cut], np.ndarray | None]]) -> Iterator[Group[Scored]]:
         part: list[Scored] = []
-        for shot, cuts, picture in itertools.chain.from_iterable(decoded):
+        for shot, cuts, picture in decoded:
             for one in cuts:
                 last = picture if one is cuts[-1] else None
                 try:
@@ -220,13 +231,22 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
                 part = []
         yield Group(part)
 
+    def judge(part: Group[Scored]) -> list[Scored]:
+        return judged(detector, part.members, wanted.statistics)
+
+    def whole(group: Group[Shot]) -> list[Scored]:
+        return [one for part in parts(cut(group)) for one in judge(part)]
+
     with detector.one_thread_each() as threads:
         workers = threads if wanted.workers is None else wanted.workers
-        judges = min(workers, threads)
-        decoded = ahead(cut, grouped(pictures), workers, "decode")
-        judging = ahead(lambda part: judged(detector, part.members, wanted.statistics), parts(decoded), judges, "judge")
-        for part in judging:
-            yield from part
+        together = FEW if wanted.view or wanted.picture else BATCH
+        for decoded, run in itertools.groupby(grouped(pictures, together), key=lambda group: group.decoded):
+            if decoded or detector.past or workers > threads:  # frames are decoded in their order
+                cuts = itertools.chain.from_iterable(ahead(cut, run, workers, "decode"))
+                found = ahead(judge, parts(cuts), min(workers, threads), "judge")
+            else:
+                found = ahead(whole, run, workers, "score")
+            yield from itertools.chain.from_iterable(found)
 
 
 def judged(detector: Judge, part: list[Scored], statistics: bool = False) -> list[Scored]:

@@ -44,9 +44,15 @@ def blur_matrix(size: int, sigma: float) -> Tensor:
     return matrix.scatter_add_(1, place, weights.expand(size, -1)).float()
 
 
-def blur(values: Tensor, sigma: float) -> Tensor:
-    """... x H x W -> the same shape, blurred; see :func:`blur_matrix`."""
-    rows, columns = (blur_matrix(size, sigma).to(values) for size in values.shape[-2:])
+ALL = (slice(None), slice(None))
+
+
+def blur(values: Tensor, sigma: float, window: tuple[slice, slice] = ALL) -> Tensor:
+    """... x H x W -> the same shape, blurred; see :func:`blur_matrix`. Of a ``window``, rows and columns of the blurred
+    picture, nothing else is computed."""
+    rows, columns = (
+        blur_matrix(size, sigma)[part].to(values) for size, part in zip(values.shape[-2:], window, strict=True)
+    )
     return rows @ values @ columns.T
 
 
