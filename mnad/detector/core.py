@@ -176,7 +176,9 @@ class Core:
         x, target = self.corrected(x, target)
         return target, self._run(self.model, x)
 
-    def measure(self, x: Tensor, target: Tensor, only: str | None = None) -> tuple[Tensor, Output, dict[str, Tensor]]:
+    def measure(
+        self, x: Tensor, target: Tensor, only: str | None = None, gains: Tensor | None = None
+    ) -> tuple[Tensor, Output, dict[str, Tensor]]:
         """Corrected target, output of the first model, raw terms by score; see :func:`mnad.scoring.scores.measure`.
 
         Args:
