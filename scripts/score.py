@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import baselines
+from mnad.config import ScorePrecision
 from mnad.run import UserError
 from mnad.run.cli import POSITIONAL, run
 
@@ -53,6 +54,8 @@ class ScoreConfig(WatchOptions):
         pictures: flagged pictures in the report, the worst.
         workers: threads that decode, and that score; 0 does one after the other, none takes as many as PyTorch has.
         device: auto, cpu or cuda.
+        precision: of the convolutions; bfloat16 is faster where the processor has it (auto: there only), and scores
+            differ in the second digit; those close to the threshold are scored again in float32.
     """
 
     paths: list[str] = field(default_factory=list, metadata=POSITIONAL)
@@ -67,6 +70,7 @@ class ScoreConfig(WatchOptions):
     pictures: int = 60
     workers: int | None = None
     device: str = "auto"
+    precision: ScorePrecision = "float32"
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for options that are out of range or contradict each other."""

@@ -4,7 +4,6 @@ import itertools
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,26 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnad.config import DetectorConfig, ScorePrecision, past_frames
+from mnad.config import DetectorConfig, past_frames
 from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import Images as Photos
-from mnad.data.images import content, to_input
+from mnad.data.images import to_input
 from mnad.data.source import Source, index_batches
 from mnad.model.build import MODELS, build_model, choose_device
 from mnad.model.correction import build_correction
-from mnad.model.inference import Inference
 from mnad.model.network import Network, Output
 from mnad.model.threads import one_thread_each
 from mnad.run import UserError
 from mnad.run.ahead import ahead
 from mnad.scoring.drift import Reference
-from mnad.scoring.scores import Score, measure
+from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold
 
 Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
 
 
-class Core:
+class Core(Measuring):
     """Model, scores and thresholds that belong together.
 
     Attributes:
@@ -44,7 +42,8 @@ class Core:
         reference: what the validation normals look like, for a gauge of drift; None before :meth:`calibrate`, for
             videos, and in checkpoints of before 2026-11-25.
         record: provenance of the training, read from or written to the checkpoint.
-        precision: of the convolutions when images are scored.
+        precision: of the convolutions when images are scored, see :meth:`use`.
+        again: what became of images that bfloat16 brought close to a threshold.
     """
 
     def __init__(self, config: DetectorConfig, model: Network | Sequence[Network] | None = None) -> None:
@@ -77,8 +76,7 @@ class Core:
         self.thresholds: dict[str, Threshold] = {}
         self.reference: Reference | None = None
         self.record: dict[str, object] = {}
-        self.precision: ScorePrecision = "float32"
-        self._runs: dict[tuple[int, ScorePrecision], Inference] = {}
+        self.use("float32")
 
     def _members(self, model: Network | Sequence[Network] | None) -> list[Network]:
         """The given models, or new ones, in eval mode. Raises ``UserError`` unless they fit the configuration."""
@@ -162,32 +160,11 @@ class Core:
         """Whether the verdict rests on a colour, which a grey picture does not have."""
         return any(term.needs_colour for term in self.scores[self.primary].terms)
 
-    def corrected(self, x: Tensor, target: Tensor, gains: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] after the correction where there is one (of a
-        photograph input and target are the same); ``gains`` are those of the correction, where they are known."""
-        if self.correction is None:
-            return x, target
-        target = self.correction(target, gains)
-        return target, target
-
     def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
         """Model input and target as in :meth:`corrected` -> what the terms compare: the target, corrected, and the
         first model's output."""
         x, target = self.corrected(x, target)
         return target, self._run(self.model, x)
-
-    def measure(
-        self, x: Tensor, target: Tensor, only: str | None = None, gains: Tensor | None = None
-    ) -> tuple[Tensor, Output, dict[str, Tensor]]:
-        """Corrected target, output of the first model, raw terms by score; see :func:`mnad.scoring.scores.measure`.
-
-        Args:
-            only: the one score whose terms are wanted; None: of all.
-            gains: see :meth:`corrected`.
-        """
-        x, target = self.corrected(x, target, gains)
-        scores = self.scores if only is None else {only: self.scores[only]}
-        return target, *measure([partial(self._run, model) for model in self.models], scores, x, target)
 
     def raw_terms(
         self, images: Images, name: str = "images", batch_size: int = 64, counts: Tensor | None = None
@@ -217,15 +194,6 @@ class Core:
                     counts += torch.bincount(nearest.cpu(), minlength=len(counts))
         empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
         return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
-
-    def _run(self, model: Network, x: Tensor) -> Output:
-        """The output of ``model``, which says nothing about the filled part of a letterboxed image."""
-        run = self._runs.get((id(model), self.precision))
-        if run is None or run.model is not model:
-            run = self._runs[id(model), self.precision] = Inference(model, self.precision)
-        out = run(x)
-        shown = x[:, -3:]  # of a clip the last frame, which is filled where the others are
-        return out.only(content(shown), shown) if self.config.images.fit == "letterbox" else out
 
     def one_thread_each(self) -> AbstractContextManager[int]:
         """See :func:`mnad.model.threads.one_thread_each`."""

@@ -31,6 +31,13 @@ def fold_batch_norms(model: nn.Module) -> Any:
     return folded
 
 
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 class InBfloat16(nn.Module):
     """``part`` in bfloat16; the pictures and maps that it gets are rounded to that."""
 

@@ -1,6 +1,7 @@
 """Medians and quantiles of many rows at once; on CPUs from NumPy's sort, which is vectorised.
 
-The values are those of ``torch.median`` and ``torch.quantile``, bit by bit. Exports trace operations of torch.
+The values are those of ``torch.median``, bit by bit, and of ``torch.quantile`` but for rounding. Exports trace
+operations of torch.
 """
 
 import numpy as np
