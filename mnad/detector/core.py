@@ -16,6 +16,7 @@ from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import Images as Photos
 from mnad.data.images import to_input
 from mnad.data.source import Source, index_batches
+from mnad.detector.measuring import Measuring
 from mnad.model.build import MODELS, build_model, choose_device
 from mnad.model.correction import build_correction
 from mnad.model.network import Network, Output
