@@ -14,7 +14,7 @@ def test_values_are_those_of_torch(count, levels):
     assert torch.equal(median(values), values.median(dim=-1).values)
     assert torch.equal(median(values.view(5, 1, count)), values.median(dim=-1).values[:, None])
     for q in (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.999, 1.0):
-        torch.testing.assert_close(quantile(values, q), torch.quantile(values, q, dim=1), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(quantile(values, q), torch.quantile(values, q, dim=1), rtol=0, atol=2e-5)
 
 
 def test_not_a_number_stays():
