@@ -3,7 +3,7 @@
 On videos (a folder with testing/frames/, or one .mp4 or .avi file): frame AUC, memory health, score curves.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import baselines
@@ -92,7 +92,8 @@ def main(config: EvaluateConfig) -> None:
     variant = detector.config.model.variant
     if not video and variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
-    data = open_dataset(config, detector.config.images, variant, train=False)
+    images = replace(detector.config.images, memory_gb=0)  # each is looked at once
+    data = open_dataset(config, images, variant, train=False)
     csv, figure, folder = config.csv, config.video.figure and free(config.video.figure), stamped(config.data.stem)
     if isinstance(data, Videos):
         if data.labels is None:  # no metrics, so the scores are what there is to see

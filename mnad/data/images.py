@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.config import Fit
-from mnad.data.reading import Photo, read_photo, resize
+from mnad.data.reading import Photo, are_grey, read_photo, resize
 from mnad.run import UserError
 from mnad.run.ahead import ahead
 
@@ -86,6 +86,7 @@ class Images(Sequence):
         kept: indices into the given ``sources`` of those that were not left out.
         skipped: why each of the others was.
         seconds: spent on reading so far.
+        colourless: set to a list, it takes the indices of those without colour as they are read.
 
     Raises:
         UserError: files that cannot be read, all of them named at once.
@@ -108,6 +109,7 @@ class Images(Sequence):
         self.name = name
         self.cache: np.ndarray | None = None
         self.seconds = 0.0
+        self.colourless: list[int] | None = None
         self._seen: tuple[list[str], list[bool]] | None = None
         if len(self.sources) * size[0] * size[1] * 3 <= memory_gb * 1e9:
             self.cache = np.empty((len(self.sources), *size, 3), dtype=np.uint8)
@@ -180,10 +182,13 @@ class Images(Sequence):
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at ``indices``, N x H x W x 3 uint8."""
         if self.cache is not None:
-            return self.cache[indices]
-        started = time.perf_counter()
-        found = np.stack([self[int(i)] for i in indices])
-        self.seconds += time.perf_counter() - started
+            found = self.cache[indices]
+        else:
+            started = time.perf_counter()
+            found = np.stack([self[int(i)] for i in indices])
+            self.seconds += time.perf_counter() - started
+        if self.colourless is not None:
+            self.colourless += np.asarray(indices)[are_grey(found)].tolist()
         return found
 
     def inputs(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
