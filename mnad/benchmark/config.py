@@ -64,6 +64,28 @@ class TrainBenchmark:
             raise UserError("train.model: expected the official one (variant, width, items, item_dim may differ)")
 
 
+@dataclass
+class ScoreBenchmark:
+    """From JPEG files to verdicts, on an otherwise idle machine and beside a process that computes all the time.
+
+    Args:
+        checkpoint: run folder, .safetensors file, or the name of a shipped detector.
+        images: so many in each round, the same files again and again.
+        precisions: of the convolutions.
+        rounds: in each, every case takes its turn; reported are the median of the rounds and both extremes.
+    """
+
+    checkpoint: Path = Path("wells")
+    images: int = 4000
+    precisions: list[Precision] = field(default_factory=lambda: ["float32", "bfloat16"])  # type: ignore[arg-type]
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range."""
+        at_least("score", self, images=1, rounds=1)
+        check_precisions("score", self.precisions)
+
+
 @dataclass(kw_only=True)
 class BenchmarkConfig(DataConfig):
     """What to measure.
@@ -75,6 +97,7 @@ class BenchmarkConfig(DataConfig):
         threads: CPU threads of torch; 0 leaves torch's choice.
         device: auto, cpu or cuda.
         train: the training part.
+        score: the scoring part.
     """
 
     parts: list[str] = field(default_factory=list, metadata=POSITIONAL)
@@ -82,6 +105,7 @@ class BenchmarkConfig(DataConfig):
     threads: int = 0
     device: str = "auto"
     train: TrainBenchmark = field(default_factory=TrainBenchmark)
+    score: ScoreBenchmark = field(default_factory=ScoreBenchmark)
 
     def __post_init__(self) -> None:
         """Replace ``all`` by its parts; raises ``UserError`` for an unknown part or a negative number."""

@@ -12,6 +12,7 @@ import torch
 
 from mnad.run.peak_memory import peak_above_mb, reset_peak
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PEAK_SIZE = 2048  # rows and columns of the matrices of the peak
 PEAK_SECONDS = 1.0  # spent on it
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from mnad.benchmark import scoring
 from mnad.benchmark.config import BenchmarkConfig
 from mnad.benchmark.measure import processor
 from mnad.benchmark.training import PIECES, measure_training
@@ -44,6 +45,29 @@ def training_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def scoring_lines(found: dict[str, Any]) -> list[str]:
+    """The scoring part as text."""
+    peaks = ", ".join(f"{name} {number(value)}" for name, value in found["matmul_gflops"].items())
+    lines = [f"matrix multiplication, GFLOP/s: {peaks}"]
+    lines.append(f"{'scoring':<33}{'images/s':<28}{'GFLOP/s':>8}{'of peak':>9}{'MB':>8}{'MB, twice as many':>19}")
+    for name, row in found["rows"].items():
+        rest = f"{number(row['gflops']):>8}{row['share_of_peak']:>9.0%}"
+        if "peak_memory_mb" in row:
+            rest += f"{number(row['peak_memory_mb']):>8}{number(row['peak_memory_mb_of_twice_as_many']):>19}"
+        lines.append(f"{name:<33}{spread(row['images_per_second']):<28}{rest}")
+    lines.append(f"{'ms of an image, one thread':<33}" + "".join(f"{piece:>9}" for piece in scoring.PIECES))
+    for name, row in found["rows"].items():
+        if "milliseconds_of_an_image" in row:
+            values = row["milliseconds_of_an_image"].values()
+            lines.append(f"{name:<33}" + "".join(f"{number(value):>9}" for value in values))
+    for name, row in found["rows"].items():
+        if row.get("other_verdicts") is not None and name != "float32":
+            lines.append(
+                f"{name}: {row['other_verdicts']} of {row['photographs']} verdicts differ from the first row's"
+            )
+    return lines
+
+
 def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     """Measure ``config.parts``, print them, write ``config.json``; returns what it holds.
 
@@ -61,6 +85,9 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     if "train" in config.parts:
         found["train"] = measure_training(config, device)
         print("\n".join(training_lines(found["train"])))
+    if "score" in config.parts:
+        found["score"] = scoring.measure_scoring(config, device)
+        print("\n".join(scoring_lines(found["score"])))
     found |= {"config": settings(config), "provenance": provenance()}
     if config.json:
         write_json(config.json, found)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from mnad.benchmark.config import BenchmarkConfig, TrainBenchmark
-from mnad.benchmark.measure import Spread, Stopwatch, finish, in_turn, matmul_peak, peak_memory
+from mnad.benchmark.measure import DTYPES, Spread, Stopwatch, finish, in_turn, matmul_peak, peak_memory
 from mnad.benchmark.straightforward import BATCH, LEARNING_RATE, Straightforward, step
 from mnad.config import ImageConfig, OptimConfig, past_frames
 from mnad.data.clips import clip_input
@@ -23,7 +23,6 @@ from mnad.model.build import build_model
 from mnad.training.loop import loss_weights, train_one_epoch
 
 DRAWN = 64  # pictures or clips, used again and again
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 STRAIGHTFORWARD = "straightforward float32"
 
 
