@@ -8,7 +8,7 @@ from mnad.config import STRIDE, DataConfig, ModelConfig
 from mnad.run import UserError
 from mnad.run.cli import POSITIONAL
 
-PARTS = ("train", "score")
+PARTS = ("train", "score", "growth")
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -86,18 +86,45 @@ class ScoreBenchmark:
         check_precisions("score", self.precisions)
 
 
+@dataclass
+class GrowthBenchmark:
+    """How the cost of scoring grows; one of these at a time, the rest as in the shipped detector ``wells``.
+
+    Args:
+        images: numbers of photographs.
+        sizes: factors of 32 x 48 pixels, along both sides.
+        widths: channels of the first stage; the items have eight times as many.
+        items: of the memory.
+        threads: that score at the same time.
+    """
+
+    images: list[int] = field(default_factory=lambda: [1000, 10_000])
+    sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64])
+    items: list[int] = field(default_factory=lambda: [10, 100, 1000])
+    threads: list[int] = field(default_factory=lambda: [1, 2])
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for an empty list or a number below 1."""
+        for key in ("images", "sizes", "widths", "items", "threads"):
+            values = getattr(self, key)
+            if not values or min(values) < 1:
+                raise UserError(f"growth.{key}: expected numbers of at least 1, got {values}")
+
+
 @dataclass(kw_only=True)
 class BenchmarkConfig(DataConfig):
     """What to measure.
 
     Args:
-        parts: train, score or all (the default).
+        parts: train, score, growth or all (the default).
         json: file for the numbers; only an earlier result is replaced.
         data: dataset to train on and to score; none draws pictures, which cost the same.
         threads: CPU threads of torch; 0 leaves torch's choice.
         device: auto, cpu or cuda.
         train: the training part.
         score: the scoring part.
+        growth: how the cost of scoring grows.
     """
 
     parts: list[str] = field(default_factory=list, metadata=POSITIONAL)
@@ -106,6 +133,7 @@ class BenchmarkConfig(DataConfig):
     device: str = "auto"
     train: TrainBenchmark = field(default_factory=TrainBenchmark)
     score: ScoreBenchmark = field(default_factory=ScoreBenchmark)
+    growth: GrowthBenchmark = field(default_factory=GrowthBenchmark)
 
     def __post_init__(self) -> None:
         """Replace ``all`` by its parts; raises ``UserError`` for an unknown part or a negative number."""

@@ -6,6 +6,7 @@ import torch
 
 from mnad.benchmark import scoring
 from mnad.benchmark.config import BenchmarkConfig
+from mnad.benchmark.growth import measure_growth
 from mnad.benchmark.measure import processor
 from mnad.benchmark.training import PIECES, measure_training
 from mnad.model.build import choose_device
@@ -68,6 +69,17 @@ def scoring_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def growth_lines(found: dict[str, Any]) -> list[str]:
+    """The growth part as text."""
+    lines = []
+    for name, row in found.items():
+        points = ", ".join(f"{number(x)}: {number(y)}" for x, y in zip(row["x"], row["y"], strict=True))
+        power = "" if row["exponent"] is None else f"; exponent {row['exponent']:.2f}"
+        memory = ", ".join(map(number, row.get("peak_memory_mb", [])))
+        lines.append(f"{name:<9}{row['unit']}: {points}{power}{f'; peak memory {memory} MB' if memory else ''}")
+    return lines
+
+
 def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     """Measure ``config.parts``, print them, write ``config.json``; returns what it holds.
 
@@ -88,6 +100,9 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     if "score" in config.parts:
         found["score"] = scoring.measure_scoring(config, device)
         print("\n".join(scoring_lines(found["score"])))
+    if "growth" in config.parts:
+        found["growth"] = measure_growth(config, device)
+        print("\n".join(growth_lines(found["growth"])))
     found |= {"config": settings(config), "provenance": provenance()}
     if config.json:
         write_json(config.json, found)

@@ -84,7 +84,7 @@ def test_short_source_begins_again():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BenchmarkConfig(parts=["traning"]), "'traning': expected some of train, score, or all"),
+        (lambda: BenchmarkConfig(parts=["traning"]), "'traning': expected some of train, score, growth, or all"),
         (lambda: TrainBenchmark(height=20), "train.height: expected a positive multiple of 8, got 20"),
         (lambda: TrainBenchmark(rounds=0), "train.rounds: expected at least 1, got 0"),
         (lambda: TrainBenchmark(precisions=[]), "train.precisions: expected float32, bfloat16 or both, got []"),
