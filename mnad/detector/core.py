@@ -184,17 +184,19 @@ class Core(Measuring):
             _, out, raw = self.measure(x.to(self.device), target.to(self.device))
             return {key: values.cpu().numpy() for key, values in raw.items()}, out.nearest
 
-        parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
+        # one array from the start: small ones that stay among large ones that go would tear holes into the memory
+        found = {key: np.empty((len(source), len(score.low))) for key, score in self.scores.items()}
+        done = 0
         with self.one_thread_each() as threads:
             # frames of films are decoded one after the other
             workers = threads if threads > 1 and isinstance(source, Photos | Windows) else 0
             for raw, nearest in ahead(work, index_batches(len(source), batch_size, f"score {name}"), workers, "score"):
                 for key, values in raw.items():
-                    parts[key].append(values)
+                    found[key][done : done + len(values)] = values
+                done += len(next(iter(raw.values())))
                 if counts is not None and nearest is not None:
                     counts += torch.bincount(nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
-        return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
+        return found
 
     def one_thread_each(self) -> AbstractContextManager[int]:
         """See :func:`mnad.model.threads.one_thread_each`."""
