@@ -1,5 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,11 +10,14 @@ import pandas as pd
 import torch
 
 from mnad.config import TrainConfig
+from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
+from mnad.data.sizes import follow_data
 from mnad.data.source import Source
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
+from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
 from mnad.model.build import build_model, choose_device
 from mnad.model.correction import build_correction
@@ -23,6 +27,7 @@ from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import (
     check_run_folder,
+    check_still_there,
     locked,
     open_run_folder,
     read_json,
@@ -38,6 +43,7 @@ from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
+from mnad.training.tensorboard import TensorBoard, check_tensorboard
 
 SCHEMA = 2  # of metrics.json
 
@@ -64,6 +70,8 @@ def check_models(config: TrainConfig) -> list[Detector]:
             :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
+    if config.log == "tensorboard":
+        check_tensorboard()
     names = dict.fromkeys((config.model.name, *config.compare))
     detectors = [Detector(for_model(config, name).detector()) for name in names]
     for detector in detectors:
@@ -107,14 +115,16 @@ def fit_detector(
     if correction is not None:
         correction.to(device)
     fit_correction(correction, sources["train"])
-    normals, held = (corrected(sources[role], correction) for role in ("train", "validation"))
+    normals = corrected(augmented(sources["train"], config.augmentation), correction)
+    held = corrected(sources["validation"], correction)
     models = []
     for number, place in enumerate(member_folders(folder, config.members)):
         seed = config.seed + number
         torch.manual_seed(seed)
         models.append(build_model(config.model, config.images.size))
         place.mkdir(exist_ok=True)
-        train(models[-1], normals, held, config.optim, seed, place, config.resume)
+        with watching(config, place, held) as watch:
+            train(models[-1], normals, held, config.optim, seed, place, config.resume, watch=watch)
     detector = Detector(config.detector(), models)
     detector.correction = correction
     detector.to(config.optim.device)
@@ -125,6 +135,19 @@ def fit_detector(
     return detector, calibration
 
 
+@contextlib.contextmanager
+def watching(config: TrainConfig, folder: Path, validation: Source) -> Iterator[TensorBoard | None]:
+    """What is called after each epoch of a training whose log is in ``folder``; None unless it was asked for."""
+    if config.log != "tensorboard":
+        yield None
+        return
+    watch = TensorBoard(folder / "tensorboard", validation)
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
 def member_folders(folder: Path, members: int) -> list[Path]:
     """Where the log of each member is: ``folder``, ``folder/member2`` and so on."""
     return [folder, *(folder / f"member{number}" for number in range(2, members + 1))]
@@ -132,9 +155,11 @@ def member_folders(folder: Path, members: int) -> list[Path]:
 
 def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
     """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
-    for model in detector.models:
+    for member, model in enumerate(detector.models):
         alone = Detector(detector.config.detector(members=1), model).to(detector.device.type)
-        alone.fit(sources["train"])
+        alone.correction = detector.correction
+        for name, score in alone.scores.items():  # what the terms learnt of the training normals
+            score.statistics[0].load_state_dict(detector.scores[name].statistics[member].state_dict())
         alone.calibrate(sources["validation"], sources.get("known"))
         yield alone
 
@@ -182,9 +207,9 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
-    report = write_run_report(folder, detector, data, evaluations)
+    write_run_report(folder, detector, data, evaluations)
+    draw_reconstructions(folder / "reconstructions.png", detector, data, list(evaluations.values())[-1])
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
-    print(f"{config.model.name}: report {report}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
             print(f"doubt: {doubt}")
@@ -197,8 +222,13 @@ def run_model(
     return rows
 
 
-def check_same_data(path: Path, split: Mapping) -> None:
+def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train", "validation", "known")) -> None:
     """A resumed run must go on with the images that it began with, by name and content.
+
+    Args:
+        path: the ``split.json`` of the run; nothing is checked without one.
+        split: of now.
+        roles: that must hold the same images.
 
     Raises:
         UserError: the stored ``split.json`` says otherwise; names the first difference.
@@ -206,7 +236,7 @@ def check_same_data(path: Path, split: Mapping) -> None:
     if not path.is_file():
         return
     stored = read_json(path, "the split of a run")
-    for key in ("train", "validation", "known"):
+    for key in roles:
         before, now = (set(found.get(key, ())) for found in (stored, split))
         for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
             if names:
@@ -224,6 +254,7 @@ def run_experiment(config: TrainConfig) -> Path:
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    config = follow_data(config)
     detectors = check_models(config)
     data = open_dataset(config, config.images, config.model.variant)
     check_scores(detectors, data)
@@ -232,6 +263,7 @@ def run_experiment(config: TrainConfig) -> Path:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
+        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -253,7 +285,8 @@ def run_in(
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
-    print(f"\n{table}\n\nrun folder: {folder}")
+    check_still_there(folder)
+    print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")
     return folder
 
 

@@ -1,11 +1,12 @@
 """Which image played which role, written beside a run; ``--layout_options.description split.json`` repeats it."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnad.data.layout import Layout
-from mnad.data.reading import read_photo
+from mnad.data.reading import read_bytes, read_photo
 from mnad.run import UserError
 from mnad.run.files import read_config, read_json
 
@@ -41,6 +42,21 @@ def run_of(checkpoint: Path) -> tuple[Path, dict] | None:
     folder = (checkpoint if checkpoint.is_dir() else checkpoint.parent).resolve()
     runs = ((f, read_config(f)) for f in (folder, folder.parent) if (f / NAME).is_file())
     return next(((f, config) for f, config in runs if config), None)
+
+
+def own_split(checkpoint: Path, root: Path) -> Path | None:
+    """``split.json`` of the run that ``checkpoint`` lies in, where ``root`` holds just the images, by name and content,
+    that its training and its threshold have seen; None otherwise."""
+    run = run_of(checkpoint)
+    if run is None:
+        return None
+    path = run[0] / NAME
+    digests: dict[str, str] = read_json(path).get("sha256", {})
+    try:
+        same = all(hashlib.sha256(read_bytes(root / name)).hexdigest() == digest for name, digest in digests.items())
+    except UserError:  # one of them is not there
+        return None
+    return path if digests and same else None
 
 
 def seen_before(checkpoint: Path, root: Path, tested: Mapping[str, str]) -> None:

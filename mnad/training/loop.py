@@ -164,6 +164,23 @@ def train_one_epoch(
     return {name: value / steps for name, value in sums.items()}, counts, out
 
 
+def kept_log(path: Path, done: int) -> list[str]:
+    """The lines of the log of ``done`` finished epochs.
+
+    Raises:
+        UserError: they are not there, or not all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:done] if done else []
+        epochs = [json.loads(line)["epoch"] for line in lines]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); expected the log of {done} epochs to resume") from error
+    if epochs != list(range(1, done + 1)):
+        raise UserError(f"{path}: has the epochs {epochs}; expected 1 to {done} to resume")
+    return lines
+
+
 def train(
     model: Network,
     source: Source,
@@ -173,16 +190,18 @@ def train(
     folder: Path,
     resume: bool = False,
     after_epoch: Callable[[Network, int], None] | None = None,
+    watch: Callable[[Network, Mapping[str, object]], None] | None = None,
 ) -> None:
     """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``. A model that is fitted in
     closed form (:mod:`mnad.training.closed_form`) has one line, and what was chosen is printed.
 
     Args:
         after_epoch: called with the model and the epoch's number, counted from 1, after each epoch.
+        watch: called with the model and each line of the log.
 
     Raises:
-        UserError: no such device, a weight of no term, or a loss that is not finite (with the step's numbers; the
-            state of the last good epoch stays in ``folder``).
+        UserError: no such device, a weight of no term, a state or log that cannot be resumed, or a loss that is not
+            finite (with the step's numbers; the state of the last good epoch stays in ``folder``).
     """
     device = choose_device(config.device)
     weights = loss_weights(model, config)
@@ -197,7 +216,7 @@ def train(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     log_path, state_path = folder / "log.jsonl", folder / STATE
     done = load_state(state_path, model, optimizer) if resume and state_path.is_file() else 0
-    kept = log_path.read_text().splitlines()[:done] if done and log_path.is_file() else []
+    kept = kept_log(log_path, done)
     write_text(log_path, "".join(line + "\n" for line in kept))
     batch_size = min(config.batch_size, len(source))
     config = replace(config, batch_size=batch_size)
@@ -228,6 +247,8 @@ def train(
                 after_epoch(model, epoch + 1)
             with log_path.open("a") as log:  # before the state: a line too many is cut off by the next --resume
                 log.write(json.dumps(record) + "\n")
+            if watch is not None:
+                watch(model, record)
             save_state(state_path, model, optimizer, epoch + 1)
             bar.set_postfix(pixel=f"{losses['pixel']:.5f}", validation=f"{record['validation_pixel']:.5f}")
     finish(model, source, validation, config, seed, log_path)
