@@ -196,6 +196,6 @@ class Model:
             Verdict(name, score, self.threshold, dict(zip(self.terms, terms, strict=True)))
             for name, score, terms in zip(names, found["score"].tolist(), found["terms"].tolist(), strict=True)
         ]
-        for i in np.flatnonzero(are_grey(frames[:, -1])) if self.needs_colour else ():
+        for i in np.flatnonzero(are_grey(frames[:, -1])).tolist() if self.needs_colour else ():
             verdicts[i] = Verdict(names[i], error=no_colour(names[i]))
         return verdicts
