@@ -16,7 +16,7 @@ from mnad.data.layout import Layout
 from mnad.data.layouts import check_data_given, detect_layout, is_video, read_layout
 from mnad.data.masks import read_masks
 from mnad.data.source import Source
-from mnad.data.split_file import own_split, relative, seen_before, split_roles
+from mnad.data.split_file import own_split, relative, run_of, seen_before, split_roles
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.data.videos import FrameFolder, VideoLayout, read_videos
 from mnad.run import UserError
@@ -150,6 +150,8 @@ class Photographs:
 
     def check_unseen(self, checkpoint: Path) -> None:
         """See :class:`Dataset`; a copy under another name raises a warning."""
+        if run_of(checkpoint) is None:  # nothing to compare the digests with
+            return
         digests = self.test.digests  # first, since it leaves out of the layout what cannot be read
         seen_before(checkpoint, self.root, dict(zip(self.test_names, digests, strict=True)))
 

@@ -30,7 +30,7 @@ class Options(Protocol):
     metrics: int | None
     checkpoint: Path
     boxes: Path | None
-    workers: int
+    workers: int | None
     device: str
 
 

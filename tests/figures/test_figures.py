@@ -57,6 +57,11 @@ def results(tiny_run: Path, tmp_path_factory) -> Path:
         '{"scores_online": {"command": "python scripts/evaluate.py", "date": "2026-11-22", "primary": "window", '
         '"threshold": 1.5}}'
     )
+    row = {"x": [1.0, 2.0], "y": [3.0, 6.0], "exponent": 1.0, "unit": "ms of an image"}
+    growth = {name: row for name in ("images", "pixels", "width", "items")}
+    (folder / "scale").mkdir()
+    stored = {"benchmark": ["growth"], "processor": "any", "threads": 2, "growth": growth}
+    (folder / "scale" / "growth.json").write_text(json.dumps(stored))
     return folder
 
 
@@ -84,7 +89,7 @@ def test_command_draws_what_is_stored(script, results, tiny_run, tiny_wells, tmp
     expected = {
         "model/architecture", "synthetic/training", "synthetic/histograms", "synthetic/roc_pr", "synthetic/qualitative",
         "ablation/ablation", "baselines/comparison_auroc", "ped2/curves_online",
-        "ped2/causal_online",
+        "ped2/causal_online", "scale/growth",
     }  # fmt: skip
     found = {str(path.relative_to(tmp_path).with_suffix("")) for path in tmp_path.rglob("*.png")}
     assert found == expected
