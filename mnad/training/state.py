@@ -1,5 +1,7 @@
-"""The state of a training in one file without any pickle, so that it can resume after an interruption."""
+"""The state of a training in one file without any pickle, so that it can resume after an interruption; its log."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -8,9 +10,30 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mnad.run import UserError
-from mnad.run.files import atomic_path
+from mnad.run.files import atomic_path, write_text
 
 STATE = "training.safetensors"
+LOG = "log.jsonl"
+
+
+class Log:
+    """The log of a training, one JSON line for each epoch in ``folder``; without a folder nothing is written.
+
+    Args:
+        done: finished epochs that a resumed training keeps; lines after them are cut off.
+    """
+
+    def __init__(self, folder: Path | None, done: int) -> None:
+        self.path = folder / LOG if folder is not None else None
+        if self.path is not None:
+            lines = self.path.read_text().splitlines()[:done] if done and self.path.is_file() else []
+            write_text(self.path, "".join(line + "\n" for line in lines))
+
+    def write(self, record: Mapping[str, object]) -> None:
+        """Append one line."""
+        if self.path is not None:
+            with self.path.open("a") as log:
+                log.write(json.dumps(record) + "\n")
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
