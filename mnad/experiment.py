@@ -11,12 +11,16 @@ import torch
 from mnad.config import TrainConfig
 from mnad.data.dataset import Photographs, Videos, open_dataset
 from mnad.data.source import Source
+from mnad.data.split_file import check_resumed_data
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
 from mnad.evaluation.result import Evaluation, read_evaluations
+from mnad.model import across
 from mnad.model.build import build_model, choose_device
-from mnad.model.correction import build_correction
+from mnad.model.correction import Correction, build_correction
+from mnad.model.feature_mnad import FeatureMNAD
+from mnad.model.network import Network
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.seeds import METRICS
 from mnad.report.tables import health_line, results_table
@@ -25,7 +29,6 @@ from mnad.run.files import (
     check_run_folder,
     locked,
     open_run_folder,
-    read_json,
     read_log,
     stamped,
     write_csv,
@@ -38,6 +41,7 @@ from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
+from mnad.training.processes import check_same_data, joined
 
 SCHEMA = 2  # of metrics.json
 
@@ -64,8 +68,7 @@ def check_models(config: TrainConfig) -> list[Detector]:
             :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
-    names = dict.fromkeys((config.model.name, *config.compare))
-    detectors = [Detector(for_model(config, name).detector()) for name in names]
+    detectors = [Detector(for_model(config, name).detector()) for name in models_of(config)]
     for detector in detectors:
         loss_weights(detector.model, config.optim)
         check_stages(detector.model, config.optim)
@@ -93,14 +96,11 @@ def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None
     return None
 
 
-def fit_detector(
-    config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
-) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Train one model, or every member of an ensemble, on ``sources`` (``train``, ``validation``, perhaps ``known``),
-    calibrate, save to ``folder`` with the run's ``record``; further members log to ``folder/member2`` and so on.
-
-    Returns:
-        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
+def train_models(
+    config: TrainConfig, sources: Mapping[str, Source], folder: Path | None
+) -> tuple[list[Network], Correction | None]:
+    """Train one model, or every member of an ensemble, on ``sources`` (``train`` and ``validation``), and its first
+    step; further members log to ``folder/member2`` and so on. Without a folder nothing is written.
     """
     device = choose_device(config.optim.device)
     correction = build_correction(config.correction)
@@ -109,16 +109,31 @@ def fit_detector(
     fit_correction(correction, sources["train"])
     normals, held = (corrected(sources[role], correction) for role in ("train", "validation"))
     models = []
-    for number, place in enumerate(member_folders(folder, config.members)):
+    for number in range(config.members):
+        place = member_folders(folder, config.members)[number] if folder is not None else None
         seed = config.seed + number
         torch.manual_seed(seed)
         models.append(build_model(config.model, config.images.size))
-        place.mkdir(exist_ok=True)
+        if place is not None:
+            place.mkdir(exist_ok=True)
         train(models[-1], normals, held, config.optim, seed, place, config.resume)
+    return models, correction
+
+
+def fit_detector(
+    config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
+) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Train on ``sources`` (``train``, ``validation``, perhaps ``known``), calibrate, save to ``folder`` with the run's
+    ``record``.
+
+    Returns:
+        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
+    """
+    models, correction = train_models(config, sources, folder)
     detector = Detector(config.detector(), models)
     detector.correction = correction
     detector.to(config.optim.device)
-    detector.fit(normals)
+    detector.fit(corrected(sources["train"], correction))
     calibration = detector.calibrate(sources["validation"], sources.get("known"))
     detector.record = record
     detector.save(folder / "model.safetensors")
@@ -197,37 +212,41 @@ def run_model(
     return rows
 
 
-def check_same_data(path: Path, split: Mapping) -> None:
-    """A resumed run must go on with the images that it began with, by name and content.
+def run_experiment(config: TrainConfig) -> Path | None:
+    """Everything that ``scripts/train_mnad.py`` does, in one process or in those that torchrun started.
+
+    Returns:
+        the run folder; None in processes besides the first, which only take part in the training.
 
     Raises:
-        UserError: the stored ``split.json`` says otherwise; names the first difference.
-    """
-    if not path.is_file():
-        return
-    stored = read_json(path, "the split of a run")
-    for key in ("train", "validation", "known"):
-        before, now = (set(found.get(key, ())) for found in (stored, split))
-        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
-            if names:
-                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
-    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
-    if changed:
-        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
-
-
-def run_experiment(config: TrainConfig) -> Path:
-    """Everything that ``scripts/train_mnad.py`` does; returns the run folder.
-
-    Raises:
-        UserError: anything wrong with data, configuration or folder.
+        UserError: anything wrong with data, configuration or folder, or a process that has died.
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    with joined(config.optim.device) as rank:
+        return run_joined(config, rank)
+
+
+def models_of(config: TrainConfig) -> list[str]:
+    """Names of the models of a run, the one in question first."""
+    return list(dict.fromkeys((config.model.name, *config.compare)))
+
+
+def run_joined(config: TrainConfig, rank: int) -> Path | None:
+    """:func:`run_experiment` in the process of this rank."""
     detectors = check_models(config)
+    if across.count() > 1 and any(isinstance(detector.model, FeatureMNAD) for detector in detectors):
+        raise UserError("torchrun: mnad_features is fitted in closed form; expected one process, without torchrun")
     data = open_dataset(config, config.images, config.model.variant)
     check_scores(detectors, data)
     kind = "wells" if isinstance(data, Photographs) else "video"
+    if rank:
+        data.read()
+        sources = data.sources(config.seed)
+        check_same_data(data.split_record(config.seed), choose_device(config.optim.device))
+        for name in models_of(config):
+            train_models(for_model(config, name), sources, None)
+        return None
     out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
     findings = data.read()
     sources = data.sources(config.seed)
@@ -244,10 +263,11 @@ def run_in(
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
     split = data.split_record(config.seed)
-    check_same_data(folder / "split.json", split)
+    check_resumed_data(folder / "split.json", split)
+    check_same_data(split, choose_device(config.optim.device))
     write_json(folder / "split.json", split)
     rows: Rows = {}
-    for name in dict.fromkeys((config.model.name, *config.compare)):
+    for name in models_of(config):
         one = for_model(config, name)
         place = folder if name == config.model.name else folder / name
         rows |= run_model(one, data, sources, place, record)
@@ -271,7 +291,7 @@ def run_seeds(configs: Mapping[str, TrainConfig], seeds: Sequence[int], out: Pat
         for seed in seeds:
             folder = out / name / f"seed{seed}"
             run_experiment(replace(config, seed=seed, out=folder, resume=True, overwrite=False))
-            for model in dict.fromkeys((config.model.name, *config.compare)):
+            for model in models_of(config):
                 place = folder if model == config.model.name else folder / model
                 for test, result in read_evaluations(place).items():
                     row = {"config": name, "model": model if test == TEST else f"{model}, {test}"}

@@ -90,3 +90,22 @@ def seen_before(checkpoint: Path, root: Path, tested: Mapping[str, str]) -> None
             f"{checkpoint} (first: {copies[0]} is {names[tested[copies[0]]]})",
             stacklevel=2,
         )
+
+
+def check_resumed_data(path: Path, split: Mapping) -> None:
+    """A resumed run must go on with the images that it began with, by name and content.
+
+    Raises:
+        UserError: the stored ``split.json`` says otherwise; names the first difference.
+    """
+    if not path.is_file():
+        return
+    stored = read_json(path, "the split of a run")
+    for key in ("train", "validation", "known"):
+        before, now = (set(found.get(key, ())) for found in (stored, split))
+        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
+            if names:
+                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
+    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
+    if changed:
+        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
