@@ -9,7 +9,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,19 +31,13 @@ from mnad.training import processes
 from mnad.training.closed_form import fit, fit_line
 from mnad.training.finish import check_stages, decoder_settings, exact_items, exact_statistics, queries_of
 from mnad.training.losses import loss_terms, loss_weights, parts_of_whole, total_loss
+from mnad.training.precision import adam, autocast, ordered, resolved
 from mnad.training.remedies import reseed_dead, start_at_random_queries, start_from_queries
 from mnad.training.state import STATE, Log, load_state, save_state
 
 
 class NonFiniteLoss(ArithmeticError):
     """Raised before the step that would have spoilt the weights; the message has the loss terms."""
-
-
-def autocast(config: OptimConfig, device: torch.device) -> AbstractContextManager:
-    """Context of the forward pass: bfloat16 autocast if the configuration asks for it."""
-    if config.precision == "bfloat16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
 
 
 def mirror(x: Tensor, target: Tensor, rng: np.random.Generator, total: int | None = None) -> tuple[Tensor, Tensor]:
@@ -219,10 +212,12 @@ def train(
     if batch_size < across.count():
         raise UserError(f"optim.batch_size: {batch_size} images for {across.count()} processes; expected one for each")
     config = replace(config, batch_size=batch_size)
-    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     state = folder / STATE if folder is not None else None
-    done = load_state(state, model, optimizer) if resume and state is not None and state.is_file() else 0
+    begun = resume and state is not None and state.is_file()
+    config = resolved(config, model.to(device), source, state if begun else None)
+    model.to(memory_format=ordered(config))  # type: ignore[call-overload]
+    optimizer = adam(model.parameters(), config, device)
+    done = load_state(state, model, optimizer) if begun else 0
     at = done
     try:
         done = processes.share_progress(done, optimizer, device)
@@ -241,7 +236,7 @@ def train(
                     after_epoch(model, at + 1)
                 log.write(record)  # before the state: a line too many is cut off by the next --resume
                 if state is not None:
-                    save_state(state, model, optimizer, at + 1)
+                    save_state(state, model, optimizer, at + 1, config.precision)
             at = config.epochs
             finish(model, source, validation, config, seed, log)
     except NonFiniteLoss as error:
@@ -274,7 +269,8 @@ def finish(
         return
     own, started = decoder_settings(config), time.perf_counter()
     others = [p for name, p in model.named_parameters() if not name.startswith("decoder.")]
-    optimizer = torch.optim.Adam(model.decoder.parameters(), lr=own.learning_rate)  # type: ignore[union-attr]
+    device = next(model.parameters()).device
+    optimizer = adam(model.decoder.parameters(), own, device)  # type: ignore[union-attr]
     for parameter in others:
         parameter.requires_grad_(False)
     try:
@@ -286,7 +282,6 @@ def finish(
         for parameter in others:
             parameter.requires_grad_(True)
     if log is not None:
-        device = next(model.parameters()).device
         record = {"epoch": config.epochs + 1, "stage": "decoder", "pixel": losses["pixel"]}
         record["validation_pixel"] = validation_pixel_loss(model, validation, device)
         log.write(record | {"seconds": time.perf_counter() - started})

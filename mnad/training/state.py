@@ -36,14 +36,24 @@ class Log:
                 log.write(json.dumps(record) + "\n")
 
 
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Write weights, memory and optimiser after ``epoch`` finished epochs, atomically."""
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, precision: str) -> None:
+    """Write weights, memory and optimiser after ``epoch`` finished epochs in ``precision``, atomically."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optim.{index}.{key}": value for key, value in state.items()})
     with atomic_path(path) as temporary:
         # a copy without shared storage, on the CPU
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"epoch": str(epoch)})
+        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(stored, temporary, {"epoch": str(epoch), "precision": precision})
+
+
+def precision_of(path: Path) -> str | None:
+    """The precision of the training whose state this is; None if it cannot be read or is of before 2026-11-28."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata().get("precision")
+    except Exception:  # load_state says what is wrong
+        return None
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:

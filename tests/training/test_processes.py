@@ -1,12 +1,13 @@
 """Two processes with half of each batch end where one process with the whole batch ends."""
 
-import json
 import socket
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 from sharing import CASES, share, trained
+
+from mnad.run.files import read_log
 
 
 def free_port() -> int:
@@ -27,17 +28,12 @@ def shared(tmp_path_factory):
 def test_two_processes_equal_one(case, shared, tmp_path):
     alone = trained(case, tmp_path).state_dict()
     first, second = (torch.load(shared / f"{case}{rank}.pt", weights_only=True) for rank in (0, 1))
-    moved = 0.0
-    torch.manual_seed(0)
     for name, value in alone.items():
         torch.testing.assert_close(
             first[name], value, rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
         )
         assert torch.equal(first[name], second[name]), name
-    del moved
-    whole, parts = (
-        [json.loads(line) for line in (at / "log.jsonl").read_text().splitlines()] for at in (tmp_path, shared / case)
-    )
+    whole, parts = (read_log(at / "log.jsonl").to_dict("records") for at in (tmp_path, shared / case))
     assert len(whole) == len(parts) >= 2
     for one, two in zip(whole, parts, strict=True):
         own = {key: value for key, value in one.items() if key not in ("seconds", "images_per_second")}
