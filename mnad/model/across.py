@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mnad.model.network import full
+
 _apart = False
 
 
@@ -93,8 +95,8 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: _BatchNorm) -> Tensor:
         over = [d for d in range(x.ndim) if d != 1]
-        own = torch.tensor([x.numel() / x.shape[1]], device=x.device)
-        variance, mean = torch.var_mean(x.float(), dim=over, correction=0)
+        variance, mean = torch.var_mean(full(x), dim=over, correction=0)
+        own = mean.new_tensor([x.numel() / x.shape[1]])
         every = stacked(torch.cat((mean, variance, own)))  # P x (2C + 1)
         means, variances = every[:, :-1].chunk(2, dim=1)
         parts = every[:, -1:]
@@ -116,7 +118,7 @@ class _Normalise(torch.autograd.Function):
         x, weight, mean, scale = ctx.saved_tensors
         shape = [1, -1] + [1] * (x.ndim - 2)
         over = [d for d in range(x.ndim) if d != 1]
-        dy, standard = grad.float(), (x.float() - mean.view(shape)) * scale.view(shape)
+        dy, standard = full(grad), (full(x) - mean.view(shape)) * scale.view(shape)
         for_bias, for_weight = dy.sum(dim=over), (dy * standard).sum(dim=over)
         means = (summed(torch.stack((for_bias, for_weight))) / ctx.total).view(2, *shape)
         dx = (dy - means[0] - standard * means[1]) * (scale if weight is None else scale * weight).view(shape)

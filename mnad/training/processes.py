@@ -7,6 +7,7 @@ statistics are those of one process with the whole batch (:mod:`mnad.model.acros
 import contextlib
 import datetime
 import hashlib
+import inspect
 import json
 import os
 import signal
@@ -139,4 +140,8 @@ def wrapped(model: nn.Module) -> nn.Module:
     """
     if across.count() == 1:
         return model
-    return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+    known = inspect.signature(DistributedDataParallel).parameters
+    each_step = (
+        "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    )  # its name until 2.13
+    return DistributedDataParallel(model, gradient_as_bucket_view=True, **{each_step: False})
