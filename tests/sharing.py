@@ -45,7 +45,7 @@ class Noise:
 
 
 def trained(case: str, folder: Path | None, resume: bool = False) -> Network:
-    """The model of ``case``, trained from seed 0 in float64: in float32 Adam makes rounding grow to 1e-3 in ten steps."""
+    """The model of ``case``, trained from seed 0 in float64: in float32 Adam lets rounding grow to 1e-3."""
     model, optim = CASES[case]
     torch.manual_seed(0)
     built = build_model(model, SIZE).double()

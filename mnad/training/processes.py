@@ -140,8 +140,7 @@ def wrapped(model: nn.Module) -> nn.Module:
     """
     if across.count() == 1:
         return model
+    # the second is the option's name in older versions of torch
     known = inspect.signature(DistributedDataParallel).parameters
-    each_step = (
-        "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    )  # its name until 2.13
+    each_step = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     return DistributedDataParallel(model, gradient_as_bucket_view=True, **{each_step: False})
