@@ -6,16 +6,10 @@ same calls in the same order.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
-
-from mnad.model.network import full
+from torch import Tensor
 
 _apart = False
 
@@ -84,64 +78,3 @@ def first_decides(*tensors: Tensor) -> None:
     if count() > 1:
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0)
-
-
-class _Normalise(torch.autograd.Function):
-    """Batch normalisation with the statistics of all processes; one message forward and one backward.
-
-    Each process hands in the gradient of its own share of the loss, as DistributedDataParallel has it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: _BatchNorm) -> Tensor:
-        over = [d for d in range(x.ndim) if d != 1]
-        variance, mean = torch.var_mean(full(x), dim=over, correction=0)
-        own = mean.new_tensor([x.numel() / x.shape[1]])
-        every = stacked(torch.cat((mean, variance, own)))  # P x (2C + 1)
-        means, variances = every[:, :-1].chunk(2, dim=1)
-        parts = every[:, -1:]
-        total = float(parts.sum())
-        mean = (parts * means).sum(dim=0) / total
-        variance = (parts * (variances + (means - mean).square())).sum(dim=0) / total
-        if norm.track_running_stats:
-            with torch.no_grad():
-                norm.num_batches_tracked.add_(1)
-                momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-                norm.running_mean.lerp_(mean, momentum)
-                norm.running_var.lerp_(variance * (total / max(total - 1, 1)), momentum)  # official: unbiased there
-        ctx.save_for_backward(x, weight, mean, (variance + norm.eps).rsqrt())
-        ctx.total = total
-        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, norm.eps)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, scale = ctx.saved_tensors
-        shape = [1, -1] + [1] * (x.ndim - 2)
-        over = [d for d in range(x.ndim) if d != 1]
-        dy, standard = full(grad), (full(x) - mean.view(shape)) * scale.view(shape)
-        for_bias, for_weight = dy.sum(dim=over), (dy * standard).sum(dim=over)
-        means = (summed(torch.stack((for_bias, for_weight))) / ctx.total).view(2, *shape)
-        dx = (dy - means[0] - standard * means[1]) * (scale if weight is None else scale * weight).view(shape)
-        own = (None, None) if weight is None else (for_weight, for_bias)
-        return dx.to(x.dtype), *own, None
-
-
-def _forward(norm: _BatchNorm, x: Tensor) -> Tensor:
-    """Instead of the forward pass of ``norm``."""
-    if not norm.training or count() == 1:
-        return type(norm).forward(norm, x)
-    return _Normalise.apply(x, norm.weight, norm.bias, norm)
-
-
-@contextmanager
-def synchronised(model: nn.Module) -> Iterator[None]:
-    """In this block, every batch normalisation inside ``model`` takes its statistics from the rows of all processes
-    (``torch.nn.SyncBatchNorm`` does so on GPUs only). Parameters, buffers and their names stay the same."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)] if count() > 1 else []
-    for norm in norms:
-        norm.forward = partial(_forward, norm)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for norm in norms:
-            del norm.forward

@@ -25,6 +25,7 @@ from mnad.model.build import choose_device
 from mnad.model.feature_mnad import FeatureMNAD
 from mnad.model.health import memory_health
 from mnad.model.network import Network, Output
+from mnad.model.norm import replaced
 from mnad.run import UserError
 from mnad.run.files import write_text
 from mnad.training import processes
@@ -229,7 +230,7 @@ def train(
                 start(model, source, batch_size, seed)
         steps = len(source) // batch_size
         bar = tqdm(total=config.epochs * steps, initial=done * steps, desc=f"train {name}", mininterval=1.0)
-        with across.synchronised(model), bar:
+        with replaced(model, config.precision == "bfloat16"), bar:
             for at in range(done, config.epochs):
                 record = one_epoch(model, source, validation, optimizer, weights, config, at, seed, bar)
                 if after_epoch is not None:
