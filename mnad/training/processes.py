@@ -79,7 +79,7 @@ def joined(device: str = "auto") -> Iterator[int]:
             raise UserError(f"torchrun: process {local} of this machine has no GPU; expected at most {found} processes")
         if cuda:
             torch.cuda.set_device(local)
-        dist.init_process_group("nccl" if cuda else "gloo", PATIENCE, rank=rank, world_size=world, store=store)
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE, rank=rank, world_size=world, store=store)
         with contextlib.ExitStack() as stack:
             if rank:
                 nowhere = stack.enter_context(open(os.devnull, "w"))
