@@ -19,11 +19,11 @@ lint: env
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# One thread each: the tests are tiny, and torch's threads only wait for each other when the machine is busy.
+# Two processes of one thread: the tests are tiny, and torch's threads only wait for each other when the machine is busy.
 test test-all: export OMP_NUM_THREADS = 1
 
 test: env lint
-	$(PY) -m pytest -m "not slow" --durations=10
+	$(PY) -m pytest -n 2 --dist loadfile -m "not slow" --durations=10
 
 test-all: env lint
-	$(PY) -m pytest --durations=10
+	$(PY) -m pytest -n 2 --dist loadfile --durations=10

@@ -14,7 +14,6 @@ import torch
 from tqdm import tqdm
 
 from baselines.config import CompareConfig
-from baselines.peak_memory import peak_above_mb, reset_peak
 from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
@@ -26,6 +25,7 @@ from mnad.evaluation.robustness import changed_sets, judge_change, summary, tabl
 from mnad.model.build import choose_device
 from mnad.run import NotInstalled, UserError
 from mnad.run.files import atomic_path, check_run_folder, open_run_folder, write_json, write_text
+from mnad.run.peak_memory import peak_above_mb, reset_peak
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.threshold import choose_thresholds

@@ -15,7 +15,7 @@ from mnad.data.layout import Layout
 from mnad.data.layouts import check_data_given, is_video, read_layout
 from mnad.data.masks import read_masks
 from mnad.data.source import Source
-from mnad.data.split_file import relative, seen_before, split_roles
+from mnad.data.split_file import relative, run_of, seen_before, split_roles
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.data.videos import VideoLayout, read_videos
 from mnad.run import UserError
@@ -137,7 +137,8 @@ class Photographs:
 
     def check_unseen(self, checkpoint: Path) -> None:
         """See :class:`Dataset`; a copy under another name raises a warning."""
-        seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
+        if run_of(checkpoint) is not None:  # else there is nothing to compare the digests with
+            seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
 
     def __str__(self) -> str:
         held_in, held_out = self.split(0)

@@ -207,10 +207,17 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def are_grey(images: np.ndarray) -> np.ndarray:
+    """Which of N x H x W x 3 uint8 have no colour, N bool: the mean difference of the largest and the smallest channel
+    is below 2.55 grey levels (0.02 on [-1, 1])."""
+    red, green, blue = np.moveaxis(images, -1, 0)
+    span = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return span.reshape(len(images), -1).mean(axis=1) / 127.5 < COLOUR
+
+
 def is_grey(image: np.ndarray) -> bool:
-    """Whether H x W x 3 uint8 has no colour: the mean difference of its largest and smallest channel is below 2.55
-    grey levels (0.02 on [-1, 1])."""
-    return float((image.max(axis=2).astype(np.float32) - image.min(axis=2)).mean()) / 127.5 < COLOUR
+    """:func:`are_grey` of one H x W x 3 uint8."""
+    return bool(are_grey(image[None])[0])
 
 
 def no_colour(name: str) -> str:

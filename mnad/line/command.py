@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
@@ -34,8 +35,9 @@ class Options(Protocol):
     overlay: Path | None
     top: int
     pictures: int
-    workers: int
+    workers: int | None
     device: str
+    precision: ScorePrecision
 
 
 def write_map(folder: Path, detector: Detector, one: Scored) -> None:
@@ -75,7 +77,7 @@ def score_and_save(config: Options) -> int:
     if config.report:
         check_replaceable(config.report, MARK)
     boxes = read_boxes(config.boxes) if config.boxes else ()
-    detector = Detector.load(config.checkpoint).to(config.device)
+    detector = Detector.load(config.checkpoint).to(config.device).use(config.precision)
     detector.check_calibrated()
     gauge = LineGauge(detector) if config.report and not detector.past else None
     wanted = Wanted(boxes, config.report is not None, config.overlay is not None, config.workers, gauge is not None)
@@ -107,6 +109,8 @@ def score_and_save(config: Options) -> int:
     for line in screen(summary, config.top):
         print(line)
     print(f"{seconds:.1f} s, {summary.total / max(seconds, 1e-9):,.0f} a second; {threshold_line(detector)}")
+    if detector.precision == "bfloat16":
+        print(detector.again)
     for line in passed.lines():
         print(printable(line))
     if config.report:

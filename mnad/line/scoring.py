@@ -4,11 +4,11 @@ import hashlib
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -17,14 +17,15 @@ from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
 from mnad.run import UserError
+from mnad.run.ahead import ahead
 from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
+FEW = 16  # files decoded in one go where photographs are kept, too
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Judge(Protocol):
@@ -42,6 +43,10 @@ class Judge(Protocol):
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds."""
+        ...
+
+    def one_thread_each(self) -> AbstractContextManager[int]:
+        """Gives how many threads may judge at once, see :func:`mnad.model.threads.one_thread_each`."""
         ...
 
     def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
@@ -91,34 +96,42 @@ class Wanted:
         boxes: wells to cut out; none takes the whole picture.
         view: keep a photograph for people.
         picture: keep the whole picture.
-        workers: threads that decode; 0 decodes between the batches.
+        workers: threads that decode and score; 0 does one after the other, None has as many as PyTorch has.
         statistics: of each picture, for a gauge of drift.
     """
 
     boxes: Sequence[Box] = ()
     view: bool = False
     picture: bool = False
-    workers: int = 2
+    workers: int | None = None
     statistics: bool = False
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """``map(work, items)`` in ``workers`` threads, in order; only as many results wait as a batch needs."""
-    if workers == 0:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(workers, "decode") as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers or getattr(item, "live", False):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+@dataclass(frozen=True)
+class Group(Generic[Item]):
+    """What one thread does in one go; ``live`` and ``decoded`` as in :class:`mnad.line.sources.Shot`."""
+
+    members: list[Item]
+    live: bool = False
+    decoded: bool = False
+
+
+def grouped(pictures: Iterable[Shot], files: int) -> Iterator[Group[Shot]]:
+    """So many files together; frames, which lie in memory as they are, one by one."""
+    part: list[Shot] = []
+    for shot in pictures:
+        if shot.decoded:
+            if part:
+                yield Group(part)
+            yield Group([shot], shot.live, decoded=True)
+            part = []
+            continue
+        part.append(shot)
+        if len(part) == files:
+            yield Group(part)
+            part = []
+    if part:
+        yield Group(part)
 
 
 def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
@@ -172,6 +185,10 @@ class Clips:
         Raises:
             UserError: the film has not as many frames before it.
         """
+        if not self.past:
+            if cut.pixels is None:
+                raise UserError(cut.error)
+            return cut.pixels[None]
         if cut.film != self.film:
             self.film, self.windows = cut.film, {}
         window = self.windows.setdefault(cut.box, deque(maxlen=self.past + 1))
@@ -197,21 +214,39 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
     wanted = wanted or Wanted()
     size, clips = detector.size, Clips(detector.past)
 
-    def cut(shot: Shot) -> tuple[Shot, list[Cut], np.ndarray | None]:
-        return shot, *cut_shot(shot, size, wanted)
+    def cut(group: Group[Shot]) -> list[tuple[Shot, list[Cut], np.ndarray | None]]:
+        return [(shot, *cut_shot(shot, size, wanted)) for shot in group.members]
 
-    part: list[Scored] = []
-    for shot, cuts, picture in ahead(cut, pictures, wanted.workers):
-        for one in cuts:
-            last = picture if one is cuts[-1] else None
-            try:
-                part.append(Scored(Verdict(one.name), clips.frames(one), one.view, one.box, last))
-            except UserError as error:
-                part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
-        if len(part) >= BATCH or shot.live:
-            yield from judged(detector, part, wanted.statistics)
-            part = []
-    yield from judged(detector, part, wanted.statistics)
+    def parts(decoded: Iterable[tuple[Shot, list[Cut], np.ndarray | None]]) -> Iterator[Group[Scored]]:
+        part: list[Scored] = []
+        for shot, cuts, picture in decoded:
+            for one in cuts:
+                last = picture if one is cuts[-1] else None
+                try:
+                    part.append(Scored(Verdict(one.name), clips.frames(one), one.view, one.box, last))
+                except UserError as error:
+                    part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
+            if len(part) >= BATCH or shot.live:
+                yield Group(part, shot.live)
+                part = []
+        yield Group(part)
+
+    def judge(part: Group[Scored]) -> list[Scored]:
+        return judged(detector, part.members, wanted.statistics)
+
+    def whole(group: Group[Shot]) -> list[Scored]:
+        return [one for part in parts(cut(group)) for one in judge(part)]
+
+    with detector.one_thread_each() as threads:
+        workers = threads if wanted.workers is None else wanted.workers
+        together = FEW if wanted.view or wanted.picture else BATCH
+        for decoded, run in itertools.groupby(grouped(pictures, together), key=lambda group: group.decoded):
+            if decoded or detector.past or workers > threads:  # frames are decoded in their order
+                cuts = itertools.chain.from_iterable(ahead(cut, run, workers, "decode"))
+                found = ahead(judge, parts(cuts), min(workers, threads), "judge")
+            else:
+                found = ahead(whole, run, workers, "score")
+            yield from itertools.chain.from_iterable(found)
 
 
 def judged(detector: Judge, part: list[Scored], statistics: bool = False) -> list[Scored]:

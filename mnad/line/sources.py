@@ -24,12 +24,14 @@ class Shot:
         film: pictures of one film follow each other; photographs of one folder do, too.
         load: gives H x W x 3 uint8 RGB of its own size, or raises ``UserError``.
         live: comes from a camera or a stream, and is to be scored before the next one.
+        decoded: the pixels are in memory already.
     """
 
     name: str
     film: str
     load: Callable[[], np.ndarray]
     live: bool = False
+    decoded: bool = False
 
 
 def is_stream(word: str) -> bool:
@@ -71,7 +73,8 @@ def film_shots(word: str) -> Iterator[Shot]:
     try:
         for number, image in film_frames(Path(word)):
             lost = UserError(f"{word}:{number}: cannot be decoded; expected an undamaged frame")
-            yield Shot(f"{word}:{number}", word, refused(lost) if image is None else partial(to_rgb8, image, word))
+            load = refused(lost) if image is None else partial(to_rgb8, image, word)
+            yield Shot(f"{word}:{number}", word, load, decoded=True)
     except UserError as error:
         yield Shot(word, word, refused(error))
 
@@ -85,7 +88,7 @@ def live_shots(word: str) -> Iterator[Shot]:
             more, image = capture.read()
             if not more:
                 break
-            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live=True)
+            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live=True, decoded=True)
     finally:
         capture.release()
     if number == 0:

@@ -29,7 +29,7 @@ class Options(Protocol):
     metrics: int | None
     checkpoint: Path
     boxes: Path | None
-    workers: int
+    workers: int | None
     device: str
 
 
