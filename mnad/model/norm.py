@@ -40,19 +40,6 @@ def lanes_of(x: Tensor) -> int:
     return ROW // channels if fits and pays else 1
 
 
-def in_rows(x: Tensor, lanes: int) -> Tensor:
-    """``x`` as rows of :data:`ROW` values; unchanged for one lane."""
-    return x if lanes == 1 else x.permute(0, 2, 3, 1).reshape(-1, ROW)
-
-
-def in_maps(rows: Tensor, like: Tensor) -> Tensor:
-    """The inverse of :func:`in_rows`."""
-    if rows.ndim == like.ndim:
-        return rows
-    batch, channels, height, width = like.shape
-    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
 class _Normalise(torch.autograd.Function):
     """Normalise by the statistics of all rows of all processes; of those, one message forward and one backward.
 
@@ -60,14 +47,14 @@ class _Normalise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: _BatchNorm) -> Tensor:
-        lanes = lanes_of(x)
-        rows = in_rows(x, lanes)
-        unused = full(x.new_zeros(0)).new_zeros(rows.shape[1])  # its type says in which precision to count
-        means, variances = torch.batch_norm_update_stats(rows, unused, unused.clone(), 0.0)
-        own = means.new_full((lanes, 1), rows.numel() / len(means))
-        mean, variance = joined(means.view(lanes, -1), variances.view(lanes, -1), own)
-        total = x.numel() // x.shape[1]
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: _BatchNorm, lanes: int
+    ) -> Tensor:
+        """``x`` is B x C x ..., or rows of ``lanes`` C values."""
+        unused = full(x.new_zeros(0)).new_zeros(x.shape[1])  # its type says in which precision to count
+        means, variances = torch.batch_norm_update_stats(x, unused, unused.clone(), 0.0)
+        total = x.numel() * lanes // x.shape[1]
+        mean, variance = joined(means.view(lanes, -1), variances.view(lanes, -1), means.new_ones((lanes, 1)))
         if across.count() > 1:
             every = across.stacked(torch.cat((mean, variance, mean.new_tensor([total]))))  # P x (2C + 1)
             mean, variance = joined(*every[:, :-1].chunk(2, dim=1), every[:, -1:])
@@ -79,38 +66,45 @@ class _Normalise(torch.autograd.Function):
             unbiased = variance * (total / max(total - 1, 1))
             norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
         ctx.save_for_backward(x, weight, mean, variance)
-        ctx.total, ctx.eps = total, norm.eps
-        repeated = [None if v is None else v.repeat(lanes) for v in (mean, variance, weight, bias)]
-        return in_maps(F.batch_norm(rows, *repeated, False, 0.0, norm.eps), x)  # type: ignore[arg-type]
+        ctx.total, ctx.eps, ctx.lanes = total, norm.eps, lanes
+        mean, variance, weight, bias = (None if v is None else v.repeat(lanes) for v in (mean, variance, weight, bias))
+        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, norm.eps)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance = ctx.saved_tensors
-        lanes = lanes_of(x)
-        rows, last = in_rows(x, lanes), x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-        dy = in_rows(grad.contiguous(memory_format=torch.channels_last) if last else grad.contiguous(), lanes)
+        last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        dy = dy.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
         # in eval mode the kernel gives weight / sd * dy, and the sums of dy (x - mean) / sd and of dy
-        repeated = [None if v is None else v.repeat(lanes) for v in (weight, mean, variance)]
+        statistics = (None if v is None else v.repeat(ctx.lanes) for v in (weight, mean, variance))
         dx, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
-            dy, rows, *repeated, None, None, False, ctx.eps, [True, True, True]
+            dy, x, *statistics, None, None, False, ctx.eps, [True, True, True]
         )
-        sums = torch.stack((for_weight, for_bias)).view(2, lanes, -1).sum(dim=1)
+        sums = torch.stack((for_weight, for_bias)).view(2, ctx.lanes, -1).sum(dim=1)
         means = across.summed(sums) / ctx.total
         inverse = (variance + ctx.eps).rsqrt()
         scale = inverse if weight is None else inverse * weight
         slope = -scale * inverse * means[0]
         offset = -scale * means[1] - slope * mean
         zero, one = torch.zeros_like(offset), torch.ones_like(offset)
-        affine = [v.repeat(lanes) for v in (zero, one, slope, offset)]
-        dx = in_maps(dx.add_(F.batch_norm(rows, *affine, False, 0.0, 0.0)), x)
-        return dx, *((None, None) if weight is None else sums), None
+        affine = (v.repeat(ctx.lanes) for v in (zero, one, slope, offset))
+        dx.add_(F.batch_norm(x, *affine, False, 0.0, 0.0))
+        return dx, *((None, None) if weight is None else sums), None, None
 
 
 def _forward(norm: _BatchNorm, x: Tensor) -> Tensor:
     """Instead of the forward pass of ``norm``."""
-    if not norm.training or (across.count() == 1 and lanes_of(x) == 1):
+    if not norm.training:
         return type(norm).forward(norm, x)
-    return _Normalise.apply(x, norm.weight, norm.bias, norm)
+    lanes = lanes_of(x)
+    if lanes == 1:
+        if across.count() == 1:
+            return type(norm).forward(norm, x)
+        return _Normalise.apply(x, norm.weight, norm.bias, norm, 1)
+    batch, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, ROW)
+    rows = _Normalise.apply(rows, norm.weight, norm.bias, norm, lanes)
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 @contextmanager

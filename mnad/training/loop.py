@@ -116,7 +116,7 @@ def train_one_epoch(
         if config.mirror:
             x, target = mirror(x, target, rng, size)
 
-        with autocast(config, device):
+        with autocast(config, device), replaced(model, config.precision == "bfloat16"):
             out = net(x)
         terms = parts_of_whole(loss_terms(out, target), model, part)
         loss = total_loss(terms, weights)
@@ -230,7 +230,7 @@ def train(
                 start(model, source, batch_size, seed)
         steps = len(source) // batch_size
         bar = tqdm(total=config.epochs * steps, initial=done * steps, desc=f"train {name}", mininterval=1.0)
-        with replaced(model, config.precision == "bfloat16"), bar:
+        with bar:
             for at in range(done, config.epochs):
                 record = one_epoch(model, source, validation, optimizer, weights, config, at, seed, bar)
                 if after_epoch is not None:
