@@ -42,6 +42,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the error has to be told
     raise Ended(signal.Signals(number).name)
 
 
@@ -89,6 +90,7 @@ def joined(device: str = "auto") -> Iterator[int]:
                 warnings.simplefilter("ignore")
             yield rank
     except Exception as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it as soon as another process has died
         told = not _first_to_tell(store)
         if isinstance(error, UserError) and not told:
             raise
@@ -99,7 +101,6 @@ def joined(device: str = "auto") -> Iterator[int]:
         raise
     else:
         dist.destroy_process_group()
-    finally:
         signal.signal(signal.SIGTERM, before)
 
 

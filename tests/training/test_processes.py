@@ -86,7 +86,9 @@ def test_a_dead_process_ends_the_run_and_one_alone_goes_on(victim, tiny_wells, t
         os.kill(running(both.pid)[victim], signal.SIGKILL)
         out, err = both.communicate(timeout=60)
     assert both.returncode != 0
-    (line,) = re.findall(r"^error: .*$", err, flags=re.MULTILINE)
+    lines = re.findall(r"^error: .*$", err, flags=re.MULTILINE)
+    assert len(lines) == 1, err
+    (line,) = lines
     assert re.match(r"error: one of 2 processes has died, at epoch \d+; the state after epoch \d+ is in ", line)
     assert line.endswith("expected --resume, with any number of processes")
     assert out.count(str(tiny_wells)) == 1  # one process prints
