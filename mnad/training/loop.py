@@ -26,6 +26,7 @@ from mnad.model.feature_mnad import FeatureMNAD
 from mnad.model.health import memory_health
 from mnad.model.network import Network, Output
 from mnad.model.norm import replaced
+from mnad.model.threads import keep_freed_memory
 from mnad.run import UserError
 from mnad.run.files import write_text
 from mnad.training import processes
@@ -209,6 +210,8 @@ def train(
         write_text(folder / "log.jsonl", json.dumps({"epoch": 1, **record}) + "\n")
         return
     check_stages(model, config)
+    if device.type == "cpu":
+        keep_freed_memory()
     batch_size = min(config.batch_size, len(source))
     if batch_size < across.count():
         raise UserError(f"optim.batch_size: {batch_size} images for {across.count()} processes; expected one for each")
