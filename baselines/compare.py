@@ -22,9 +22,19 @@ from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
 from mnad.evaluation.robustness import changed_sets, judge_change, summary, table_changes
+from mnad.experiment import check_same_data
 from mnad.model.build import choose_device
 from mnad.run import NotInstalled, UserError
-from mnad.run.files import atomic_path, check_run_folder, open_run_folder, write_json, write_text
+from mnad.run.files import (
+    atomic_path,
+    check_run_folder,
+    check_still_there,
+    locked,
+    open_run_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from mnad.run.peak_memory import peak_above_mb, reset_peak
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
@@ -32,6 +42,8 @@ from mnad.scoring.threshold import choose_thresholds
 from mnad.training.loop import loss_weights
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
+KEYS = {"method", "seed", "primary", "pixels", "images_per_second", "fit_seconds", "parameters", "peak_mb"}  # of RESULT
+ROLES = ("test", "validation", "known")  # of scores
 # What may change between two calls: thresholds are chosen again from the stored scores whenever the tables are made.
 FREE = ("out", "overwrite", "seeds", "methods", "resamples", "threshold")
 
@@ -56,6 +68,11 @@ def check_config(config: CompareConfig) -> Photographs:
     return data
 
 
+def share_below(counts: Mapping[str, int]) -> float:
+    """Share of the validation normals that are no false alarms, from their counts."""
+    return 1 - counts["fp"] / counts["n_normal"]
+
+
 def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
     """Choose the threshold of every stored score by the rules of ``config`` and judge it: score -> metrics of
     :func:`mnad.evaluation.result.judge_scores`, and under ``threshold_note`` how the threshold came about.
@@ -65,20 +82,20 @@ def rejudge(config: DetectorConfig, arrays: Mapping[str, np.ndarray]) -> dict[st
             there are known anomalies, ``known/<score>``; where the robustness was asked for, ``<change>/<score>`` of
             the test images under each change. Its summary goes under ``robustness``.
     """
-    roles: dict[str, dict] = {role: {} for role in ("test", "validation", "known")}
+    roles: dict[str, dict] = {role: {} for role in ROLES}
     for key, values in arrays.items():
         role, _, score = key.partition("/")
         if score:
             roles.setdefault(role, {})[score] = values
     thresholds = choose_thresholds(config, roles["validation"], roles["known"])
     judged = judge_scores(roles["test"], arrays["labels"], thresholds)
-    changes = [Change.parse(role) for role in roles if role not in ("test", "validation", "known")]
+    changes = [Change.parse(role) for role in roles if role not in ROLES]
     rows = pd.DataFrame(
         row for change in changes for row in judge_change(change, roles[str(change)], arrays["labels"], thresholds)
     )
     return {
         score: metrics
-        | {"threshold_note": asdict(thresholds[score])}
+        | {"threshold_note": asdict(thresholds[score]), "tnr_validation": share_below(metrics["validation"])}
         | {"robustness": summary(rows[rows["score"] == score]) if changes else None}
         for score, metrics in judged.items()
     }
@@ -122,13 +139,57 @@ def run_one(
     )
 
 
+def fitting(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether ``arrays`` are what :func:`rejudge` takes: finite numbers, one for each image of a role."""
+    if not all(values.ndim == 1 and values.dtype.kind in "iuf" for values in arrays.values()):
+        return False
+    scores = {role: {key.partition("/")[2] for key in arrays if key.startswith(f"{role}/")} for role in ROLES}
+    of_test = [len(values) for key, values in arrays.items() if key.partition("/")[0] not in ROLES[1:]]
+    complete = "labels" in arrays and scores["test"] == scores["validation"] != set()
+    return complete and len(set(of_test)) == 1 and all(np.isfinite(values).all() for values in arrays.values())
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Result and arrays of a finished run, as :func:`run_one` wrote them.
+
+    Raises:
+        UserError: one of the two files is missing or broken.
+    """
+    result = read_json(folder / RESULT, "the result of a finished run")
+    missing = sorted(KEYS - set(result))
+    if missing:
+        raise UserError(f"{folder / RESULT}: no {missing[0]}; expected the result of a finished run")
+    path = folder / SCORES
+    try:
+        with np.load(path) as stored:
+            arrays = dict(stored)
+    except Exception as error:  # whatever zip and numpy make of a damaged file
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); expected the scores of a finished run") from error
+    if not fitting(arrays):
+        raise UserError(f"{path}: holds other arrays; expected labels and the scores of test and validation images")
+    return result, arrays
+
+
+def finished(folder: Path) -> bool:
+    """Whether ``folder`` holds a finished run; says so where one is broken and has to be done again."""
+    if not (folder / RESULT).is_file():
+        return False
+    try:
+        read_run(folder)
+    except UserError as error:
+        print(f"done again: {error}", flush=True)
+        return False
+    return True
+
+
 def pending(config: CompareConfig) -> Iterator[tuple[int, str, Path]]:
-    """(seed, method, folder) that are to do, all methods of a seed before the next seed: those without a result, or
-    all of them to start afresh."""
+    """(seed, method, folder) that are to do, all methods of a seed before the next seed: those without a result or
+    with a broken one, or all of them to start afresh."""
     for seed in range(config.seeds):
         for name in config.methods:
             folder = config.out / name / f"seed-{seed}"
-            if config.overwrite or not (folder / RESULT).is_file():
+            if config.overwrite or not finished(folder):
                 yield seed, name, folder
 
 
@@ -143,18 +204,26 @@ def run_comparison(config: CompareConfig) -> Path:
     check_run_folder(config.out, config.overwrite, not config.overwrite, "methods")
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
-    todo = list(pending(config))
     # Read everything before an existing folder is emptied.
     findings = data.read()
     masks = data.masks is not None
+    with locked(config.out):
+        return run_in(config, data, {"masks": masks, **findings})
+
+
+def run_in(config: CompareConfig, data: Photographs, findings: Mapping[str, object]) -> Path:
+    """The part of :func:`run_comparison` that writes, under its lock."""
     out = open_run_folder(config.out, config.overwrite, not config.overwrite, "methods")
+    todo = list(pending(config))
     check_same_run(out, config, free=FREE)
+    split = data.split_record(0) | {"validation": []}
+    check_same_data(out / "split.json", split, ("train", "known", "test"))
     write_json(out / "config.json", plain(config))
     run_record(out / "provenance.json")
-    write_json(out / "split.json", data.split_record(0) | {"validation": []})
+    write_json(out / "split.json", split)
     layout = data.layout
     roles = {"train": len(layout.train), "known": len(layout.known), "test": len(layout.test)}
-    write_json(out / "data.json", {"root": str(data.root), "images": roles, "masks": masks, **findings})
+    write_json(out / "data.json", {"root": str(data.root), "images": roles, **findings})
     print(f"{data.root}: {roles}; {len(todo)} runs to do in {out}")
     for number, (seed, name, folder) in enumerate(todo, 1):
         print(f"[{number}/{len(todo)}] {name}, seed {seed}", flush=True)
@@ -168,4 +237,5 @@ def run_comparison(config: CompareConfig) -> Path:
             write_json(folder / FAILED, {"method": name, "seed": seed, "left_out": left_out, "reason": reason})
             write_text(folder / "traceback.txt", trace)
             print(f"{'left out' if left_out else 'FAILED'}: {name}, seed {seed}: {reason}", flush=True)
+    check_still_there(out)
     return out

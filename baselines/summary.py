@@ -1,18 +1,18 @@
 """From the folders of single runs to one row for each (method, score)."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from baselines.compare import FAILED, RESULT, SCORES, rejudge
+from baselines.compare import FAILED, RESULT, read_run, rejudge
 from baselines.config import CompareConfig
+from mnad.run.files import read_json
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 
 # Columns of the judged scores, and what a run measures once for all its scores.
-QUALITY = ("auroc", "average_precision", "tpr", "tnr", "oracle_balanced")
+QUALITY = ("auroc", "average_precision", "tpr", "tnr", "tnr_validation", "oracle_balanced")
 PIXELS = ("pixel_auroc", "aupro")
 ROBUST = ("clean", "mean", "worst")  # smaller one of TPR and TNR: unchanged, over the changes, under the worst
 COSTS = ("fit_seconds", "images_per_second", "parameters", "peak_mb")
@@ -28,19 +28,22 @@ class Runs:
 
 
 def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
-    """Method -> its runs, in the order of the configuration, judged by the thresholds of the configuration."""
+    """Method -> its runs, in the order of the configuration, judged by the thresholds of the configuration.
+
+    Raises:
+        UserError: a result that is broken, see :func:`baselines.compare.read_run`.
+    """
     found = {}
     for name in config.methods:
         found[name] = runs = Runs()
         for seed in range(config.seeds):
             folder = out / name / f"seed-{seed}"
             if (folder / RESULT).is_file():
-                with np.load(folder / SCORES) as stored:
-                    runs.arrays.append(dict(stored))
-                result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-                runs.results.append(result | {"scores": rejudge(config, runs.arrays[-1])})
+                result, arrays = read_run(folder)
+                runs.arrays.append(arrays)
+                runs.results.append(result | {"scores": rejudge(config, arrays)})
             elif (folder / FAILED).is_file():
-                runs.failures.append(json.loads((folder / FAILED).read_text(encoding="utf-8")))
+                runs.failures.append(read_json(folder / FAILED, "the reason of a failed run"))
     return found
 
 
@@ -71,6 +74,8 @@ def row(name: str, score: str, runs: Runs) -> dict[str, object]:
         columns |= mean_and_deviation(key, [metrics[key] for metrics in judged])
     for key in PIXELS:
         columns |= mean_and_deviation(key, [(result["pixels"] or {}).get(key) for result in runs.results])
+    said = list(dict.fromkeys(f"seed {i}: {text}" for i, m in enumerate(judged) for text in m["doubts"]))
+    columns["doubts"] = f"{said[0]}" + (f" (and {len(said) - 1} more)" if len(said) > 1 else "") if said else ""
     robust = [metrics["robustness"] or {} for metrics in judged]
     for key in ROBUST:
         columns |= mean_and_deviation(f"robust_{key}", [found.get(key) for found in robust])

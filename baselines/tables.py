@@ -1,6 +1,5 @@
 """The comparison as CSV, Markdown and LaTeX (booktabs), with the notes that a reader needs to trust it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, collect, summarise
 from mnad.data.images import split
 from mnad.data.mvtec import categories
+from mnad.data.sizes import follow_data
 from mnad.run import UserError
-from mnad.run.files import open_run_folder, write_csv, write_json, write_text
+from mnad.run.files import open_run_folder, read_json, write_csv, write_json, write_text
 from mnad.run.settings import check_same_run, plain
 
 # (column of the summary, heading, decimals)
@@ -24,6 +24,7 @@ QUALITY_COLUMNS = (
     ("average_precision", "AP", 3),
     ("tpr", "TPR", 3),
     ("tnr", "TNR", 3),
+    ("tnr_validation", "TNR in validation", 3),
     ("oracle_balanced", "oracle*", 3),
     ("pixel_auroc", "pixel AUROC", 3),
     ("aupro", "AUPRO", 3),
@@ -121,6 +122,9 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     ):
         if data.get(key):
             lines.append(f"Warning: {data[key]} {text}.")
+    for _, line in frame.iterrows():
+        if isinstance(line.get("doubts"), str) and line["doubts"]:
+            lines.append(f"Doubt: {line['method']}, score '{line['score']}', {line['doubts']}.")
     methods = frame.drop_duplicates("method")
     return lines + [f"{line['method']}: {line['note']}" for _, line in methods.iterrows() if line["note"]]
 
@@ -159,7 +163,7 @@ def tabulate(config: CompareConfig) -> pd.DataFrame:
     """Write tables and figure of the finished runs in ``config.out``; returns the summary."""
     found = collect(config.out, config)
     frame = summarise(found, config)
-    data = json.loads((config.out / "data.json").read_text(encoding="utf-8"))
+    data = read_json(config.out / "data.json", "the counts of a comparison")
     lines = notes(frame, config, data)
     write_tables(config.out, frame, lines)
     if frame["seeds"].max() > 0:
@@ -197,7 +201,9 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         if not names:
             raise UserError(f"layout_options.category: 'all' of {config.data}; expected a folder of categories")
         options = config.layout_options
-        parts = [replace(config, layout_options=replace(options, category=n), out=config.out / n) for n in names]
+        parts = [
+            follow_data(replace(config, layout_options=replace(options, category=n), out=config.out / n)) for n in names
+        ]
         check_config(parts[0])
         config.methods = parts[0].methods
         open_run_folder(config.out, overwrite=False, resume=True, mark="methods")  # each category empties its own
@@ -211,6 +217,7 @@ def compare_and_tabulate(config: CompareConfig) -> None:
         overview(config.out, frames, config)
         results = pd.concat(frames.values())
     else:
+        config = follow_data(config)
         run_comparison(config)
         results = tabulate(config)
     if results["seeds"].max() == 0:

@@ -27,7 +27,8 @@ def fit_folder(
     """Fit a generator to the PNG files of ``folder``.
 
     Args:
-        folder: of PNG files; ``given``, ``by`` and ``share="part"`` need its ``avatars.csv``.
+        folder: of PNG files; ``given`` and ``by`` need its ``avatars.csv`` with the categories that they name,
+            ``share="part"`` with all; nothing else reads it.
         styles: values of each category.
         share: what chooses its avatar: each channel of each pixel, each pixel, each block, or each part (hair,
             glasses, clothes).
@@ -48,7 +49,8 @@ def fit_folder(
     images, names = load_avatars(folder, size)
     regions = None
     if given or by or share == "part":
-        attributes = load_attributes(folder, names, styles)
+        wanted = styles if share == "part" else {name: styles[name] for name in styles if name in {*given, by}}
+        attributes = load_attributes(folder, names, wanted)
         if share == "part":
             regions = attribute_regions(images, attributes)
         known = (attributes[list(given)] == pd.Series(given, dtype=str)).all(axis=1).to_numpy()

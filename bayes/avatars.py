@@ -9,10 +9,14 @@ import numpy as np
 import pandas as pd
 
 from bayes.validation import check_style
+from mnad.data.decoding import decode
+from mnad.data.reading import read_bytes
 from mnad.run import UserError
 from mnad.run.files import read_table, write_bytes
 
 ATTRIBUTES_FILE = "avatars.csv"
+MAX_VALUES = 20_000_000  # of a picture; a generator counts in float64
+MAX_TOGETHER = 500_000_000  # bytes of all pictures
 
 
 def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
@@ -28,8 +32,8 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
         Images (N, H, W, 3), RGB uint8, and the N file names.
 
     Raises:
-        UserError: no such folder, no PNG in it, a file that is no 8-bit picture, or unequal sizes without
-            ``size``.
+        UserError: no such folder, no PNG in it, a file that is no 8-bit picture, unequal sizes without ``size``, or
+            more than fits into memory.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -43,6 +47,8 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
         if size is not None:
             reduces = size[0] < image.shape[1]
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if reduces else cv2.INTER_NEAREST)
+        elif image.size > MAX_VALUES:
+            raise UserError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels; expected fewer (--size)")
         elif images and image.shape != images[0].shape:
             (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
             raise UserError(
@@ -50,6 +56,10 @@ def load_avatars(folder: str | Path, size: tuple[int, int] | None = None) -> tup
                 "equal sizes or a size for all (--size)"
             )
         images.append(image)
+        if len(images) * images[0].size > MAX_TOGETHER:
+            raise UserError(
+                f"{folder}: more than {MAX_TOGETHER:,} bytes of pixels; expected fewer, or a smaller --size"
+            )
     return np.stack(images), [path.name for path in paths]
 
 
@@ -59,13 +69,9 @@ def read_on_white(path: Path) -> np.ndarray:
     Raises:
         UserError: the file cannot be read or is no picture of 8 bits per channel.
     """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a PNG picture") from error
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None or image.dtype != np.uint8:
-        raise UserError(f"{path}: cannot be decoded; expected a PNG picture of 8 bits per channel")
+    image = decode(read_bytes(path), path)
+    if image.dtype != np.uint8:
+        raise UserError(f"{path}: pixels of type {image.dtype}; expected a PNG picture of 8 bits per channel")
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 3:
@@ -84,10 +90,13 @@ def load_attributes(folder: str | Path, names: Sequence[str], styles: Mapping[st
         One row per name, in that order; one column per category.
 
     Raises:
-        UserError: the file or one of its columns or rows is missing, or holds a value that ``styles`` does
+        UserError: the file, one of its columns or a row is missing, or it holds a value that ``styles`` does
             not.
     """
     path = Path(folder) / ATTRIBUTES_FILE
+    if not path.is_file():
+        columns = ", ".join(styles)
+        raise UserError(f"{path}: missing; expected a table with the columns file (name of each PNG), {columns}")
     table = read_table(path, {"file", *styles}, text=("file", *styles), literal=True)
     table = table.drop_duplicates("file").set_index("file")
     absent = [name for name in names if name not in table.index]
@@ -111,10 +120,10 @@ def parse_size(text: str) -> tuple[int, int]:
     """``"66x70"`` as (width, height) = (66, 70) in pixels.
 
     Raises:
-        UserError: anything else than two positive numbers with an x between them.
+        UserError: anything else than two positive numbers with an x between them, or too many pixels.
     """
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if match is None:
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
+    if match is None or int(match[1]) * int(match[2]) * 3 > MAX_VALUES:
         raise UserError(f"size: expected WIDTHxHEIGHT in pixels such as 66x70, got {text!r}")
     return int(match[1]), int(match[2])
 

@@ -55,7 +55,7 @@ class StyleGenerator(BaseEstimator):
                 count is negative or no number, or all counts of a category are zero (with ``alpha = 0``).
         """
         alpha = check_alpha(self.alpha)
-        if not styles or set(styles) != set(styles_count):
+        if not styles or set(styles) != set(styles_count or ()):
             raise UserError(
                 f"styles_count: expected the categories of styles, {list(styles)}, got {list(styles_count)}"
             )

@@ -8,26 +8,32 @@ import numpy as np
 
 from mnad.run import UserError
 
+MAX_ALPHA = 1e100  # beyond it the sum of all pseudo-counts is no finite number, and far below it they hide all counts
+
 
 def check_alpha(alpha: float) -> float:
     """``alpha`` as a float.
 
     Raises:
-        UserError: ``alpha`` is not a finite number of at least 0.
+        UserError: ``alpha`` is not a finite number of at least 0, or above ``MAX_ALPHA``.
     """
     if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
         raise UserError(f"alpha: expected a finite number of at least 0, got {alpha!r}")
+    if alpha > MAX_ALPHA:
+        raise UserError(f"alpha: expected at most {MAX_ALPHA:g}, got {alpha!r}")
     return float(alpha)
 
 
-def check_n(n: int, name: str = "n") -> int:
+def check_n(n: int, name: str = "n", most: int | None = None) -> int:
     """``n`` as an int; ``name`` is what the error calls it.
 
     Raises:
-        UserError: ``n`` is not a whole number of at least 1.
+        UserError: ``n`` is not a whole number of at least 1, or above ``most``.
     """
     if isinstance(n, bool) or not isinstance(n, Real) or not math.isfinite(n) or int(n) != n or n < 1:
         raise UserError(f"{name}: expected a whole number of at least 1, got {n!r}")
+    if most is not None and n > most:
+        raise UserError(f"{name}: expected at most {most:,}, got {int(n):,}")
     return int(n)
 
 

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from bayes.avatars import load_attributes, load_avatars
 from bayes.drawing import render
+from bayes.people_file import load_styles
 from bayes.pixel_generator import PixelGenerator
 from bayes.regions import attribute_regions
 from bayes.style_generator import StyleGenerator
 from figures.bayes_figures import plot_avatars, plot_distributions, plot_entropy, plot_styles
 from mnad.report.plotting import STYLE, save_figure
-from styles import styles, styles_count
 
 DPI = {"avatars": 140}  # noise does not compress: keep the file below 1 MB
 
@@ -25,6 +25,7 @@ def example_figures(avatars: str = "avatars", n: int = 5, seed: int = 0) -> dict
         n: number of styles, and of avatars per row.
         seed: of every random number.
     """
+    styles, styles_count = load_styles()
     style_generator = StyleGenerator(random_state=seed).fit(styles, styles_count)
     table = style_generator.sample(n)
     pictures = [render(style) for _, style in table.iterrows()]

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from figures.conclusions import CONCLUSIONS
 from figures.config import ROOT
+from mnad.report.caption import Caption
 from mnad.run.files import read_json
+
+__all__ = ["MARK", "Caption", "Drawn", "Entry", "Inputs", "NotStoredError", "origin"]
 
 MARK = "<!-- drawn by scripts/make_figures.py -->"  # first line of every caption; edits there are lost
 
@@ -44,29 +47,6 @@ class Inputs:
         """The hand-written conclusion of ``figure``, which is about the committed results alone."""
         committed = self == Inputs(ROOT / "figures")
         return CONCLUSIONS[figure] if committed and figure in CONCLUSIONS else "None is written for these results."
-
-
-@dataclass(frozen=True)
-class Caption:
-    """Text beside a figure.
-
-    Attributes:
-        title: one line.
-        shows: what the figure shows, and how to read it.
-        source: run or command, and date.
-        conclusion: what follows from it, see :mod:`figures.conclusions`.
-    """
-
-    title: str
-    shows: str
-    source: str
-    conclusion: str
-
-    def markdown(self) -> str:
-        """The caption file."""
-        parts = {"Shows": self.shows, "From": self.source, "Conclusion": self.conclusion}
-        text = "\n\n".join(f"**{name}.** {part}" for name, part in parts.items())
-        return f"{MARK}\n# {self.title}\n\n{text}\n"
 
 
 @dataclass

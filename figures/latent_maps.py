@@ -1,62 +1,29 @@
 """Latent maps of the shipped checkpoints on the drawn wells; maps and figures are those of ``mnad.latent``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from figures.entry import Caption, Drawn, Inputs, NotStoredError
 from mnad.detector import Detector
+from mnad.latent.captions import captions as latent_captions
 from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
 from mnad.run import UserError
 from mnad.run.files import read_json, write_json
 
-# figure -> (title, what it shows)
-FIGURES: dict[str, tuple[str, str]] = {
-    "images": (
-        "Latent map of images",
-        "Queries pooled per image; lines: PCA, t-SNE, UMAP; columns: nearest item, train/normal/spill, anomaly score, "
-        "kind. Stars: memory items (larger: used more); crosses: read vectors.",
-    ),
-    "positions": (
-        "Latent map of single queries",
-        "Single queries; lines: PCA, t-SNE, UMAP; columns: nearest item, train/normal/spill, anomaly score, position "
-        "in the image. Stars: memory items; crosses: read vectors.",
-    ),
-    "items": (
-        "Where each memory item is read",
-        "Attention of each item over the image, mean of normals, of spills, and their difference; above: the share of "
-        "queries that an item is nearest to. Lighter is more.",
-    ),
-    "kinds_items": (
-        "Kinds of wells by nearest item",
-        "Share of each kind's points by nearest memory item, in percent; images left, single queries right.",
-    ),
-    "kinds_clusters": (
-        "Kinds of wells by cluster",
-        "Share of each kind's points by HDBSCAN cluster, in percent; images left, single queries right.",
-    ),
-}
-
 
 def captions(record: dict, inputs: Inputs) -> dict[str, Caption]:
-    """Figure -> caption, from ``latent.json``."""
+    """Figure -> caption, from ``latent.json``; the clusters are in the hand-written conclusions."""
     sample = record["config"]
-    name = next(iter(record["models"]))
     files = " and ".join(f"`checkpoints/{one['checkpoint']}`" for one in record["models"].values())
     source = (
         f"{files} on the drawn wells; samples of {sample['images']} images and {sample['queries']} queries, seed "
         f"{sample['seed']}. Training command: `README.md`; numbers: `latent.json`, both beside the figure. Same as "
         "`python scripts/visualize_latent.py`."
     )
-    width = " Two columns wide (6.9 in)."
-    found = {
-        f"latent/{stem}": Caption(f"{title} ({name})", shows + width, source, inputs.conclusion(f"latent/{stem}"))
-        for stem, (title, shows) in FIGURES.items()
+    return {
+        f"latent/{stem}": replace(caption, conclusion=inputs.conclusion(f"latent/{stem}"))
+        for stem, caption in latent_captions(record, "spill", source).items()
     }
-    if len(record["models"]) > 1:
-        shows = "The same images seen by MNAD (upper line) and by an autoencoder without a memory (lower line)." + width
-        found["latent/compare"] = Caption(
-            "With and without a memory", shows, source, inputs.conclusion("latent/compare")
-        )
-    return found
 
 
 def draw_latent(inputs: Inputs, folder: Path) -> Drawn:

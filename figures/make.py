@@ -9,6 +9,7 @@ from tqdm import tqdm
 from figures.catalogue import CATALOGUE
 from figures.config import MakeConfig
 from figures.entry import MARK, Drawn, Inputs, NotStoredError
+from mnad.report.caption import caption_path
 from mnad.report.plotting import FORMATS
 from mnad.run import UserError
 from mnad.run.files import atomic_path, write_text
@@ -25,11 +26,6 @@ def chosen(only: list[str] | str) -> list[str]:
         if name not in CATALOGUE:
             raise UserError(f"only: expected one of {', '.join(CATALOGUE)}, got {name!r}")
     return [name for name in CATALOGUE if name in names or not names]
-
-
-def caption_path(folder: Path, stem: str) -> Path:
-    """Where the caption of figure ``stem`` is."""
-    return folder / f"{stem}.caption.md"
 
 
 def check_ours(out: Path, drawn: Drawn) -> None:
@@ -73,7 +69,7 @@ def draw_entry(name: str, inputs: Inputs, out: Path) -> list[Path]:
         check_ours(out, drawn)
         # The caption, which says whose the figure is, goes first: a run that is cut short can be repeated.
         for stem, caption in drawn.captions.items():
-            write_text(caption_path(out, stem), caption.markdown())
+            write_text(caption_path(out, stem), caption.markdown(MARK))
             for suffix in FORMATS:
                 put(folder / f"{stem}.{suffix}", out / f"{stem}.{suffix}")
         for extra in drawn.extras:

@@ -21,7 +21,7 @@ def drawn_data(inputs: Inputs) -> Path:
 
 def kinds_of_test(root: Path) -> pd.Series:
     """Path of each test image from ``root`` -> its kind."""
-    table = read_table(root / "kinds.csv", {"file", "kind"})
+    table = read_table(root / "kinds.csv", {"file", "kind"}, text=("file", "kind"))
     table = table[table["file"].str.startswith("test/")]
     return pd.Series(table["kind"].to_numpy(), index=table["file"])
 

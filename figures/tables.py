@@ -7,6 +7,7 @@ from figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
 from mnad.report.plotting import FORMATS
 from mnad.report.seeds import plot_ablation
 from mnad.run.files import read_table
+from mnad.study.sweep import WELLS_DEMAND
 
 
 def draw_ablation(inputs: Inputs, folder: Path) -> Drawn:
@@ -14,7 +15,7 @@ def draw_ablation(inputs: Inputs, folder: Path) -> Drawn:
     path = inputs.stored("ablation/ablation.csv")
     columns = {"config", "model", "score", *(f"{m}_{s}" for m in ("tpr", "tnr") for s in ("mean", "std")), "seeds"}
     table = read_table(path, columns, text=("config", "model", "score"))
-    plot_ablation(folder / "ablation" / "ablation.png", table)
+    plot_ablation(folder / "ablation" / "ablation.png", table, WELLS_DEMAND)
     shows = (
         "Share of the spills that are missed (dots) and of the normals that are flagged (squares) for every step from "
         f"the paper's score to ours, mean and standard deviation over {int(table['seeds'].min())} seeds, on an axis "

@@ -13,7 +13,7 @@ from mnad.report.tables import percent_number
 from mnad.run import UserError
 from mnad.run.files import output_folder, read_json, read_log, read_table, write_csv, write_json
 
-KEYS = ("auroc", "auroc_video_mean", "auroc_videos")
+KEYS = ("auroc", "auroc_video_mean", "auroc_videos", "verdict_auroc", "tpr", "tnr", "threshold")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -55,7 +55,8 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def frame_auc(results: Sequence[Mapping]) -> pd.DataFrame:
-    """One row for each run, test and score of :func:`read_run`: frame AUC and its mean over videos, in percent."""
+    """One row for each run, test and score of :func:`read_run`, in percent: frame AUC by the paper's protocol, its mean
+    over videos, and frame AUC, TPR and TNR of the causal score."""
     rows = [
         {
             "run": result["run"],
@@ -63,6 +64,9 @@ def frame_auc(results: Sequence[Mapping]) -> pd.DataFrame:
             "score": score,
             "frame AUC": percent_number(values["auroc"]),
             "mean over videos": percent_number(values["auroc_video_mean"]),
+            "causal AUC": percent_number(values["verdict_auroc"]),
+            "TPR": percent_number(values["tpr"]),
+            "TNR": percent_number(values["tnr"]),
         }
         for result in results
         for name, test in result["test"].items()
@@ -72,13 +76,15 @@ def frame_auc(results: Sequence[Mapping]) -> pd.DataFrame:
 
 
 def first_scores(run: Path, result: Mapping) -> pd.DataFrame:
-    """Scores of every frame in the first test of ``run``: ``video``, ``frame``, ``label`` and ``score_NAME``.
+    """Scores of every frame in the first test of ``run``: ``video``, ``frame``, ``label``, ``score_NAME`` (the paper's
+    protocol) and ``causal_NAME``.
 
     Raises:
         UserError: the run's table is missing or lacks a column.
     """
     name, test = next(iter(result["test"].items()))
-    columns = ["video", "frame", "label", *(f"score_{score}" for score in test["scores"])]
+    kinds = [f"{kind}_{score}" for kind in ("score", "causal") for score in test["scores"]]
+    columns = ["video", "frame", "label", *kinds]
     return read_table(run / f"scores_{name.replace(' ', '_')}.csv", set(columns), text=("video",))[columns].round(5)
 
 

@@ -1,5 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,12 +10,14 @@ import pandas as pd
 import torch
 
 from mnad.config import TrainConfig
+from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
+from mnad.data.sizes import follow_data
 from mnad.data.source import Source
-from mnad.data.split_file import check_resumed_data
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
+from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
 from mnad.model import across
 from mnad.model.build import build_model, choose_device
@@ -27,8 +30,10 @@ from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
 from mnad.run.files import (
     check_run_folder,
+    check_still_there,
     locked,
     open_run_folder,
+    read_json,
     read_log,
     stamped,
     write_csv,
@@ -41,7 +46,8 @@ from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
-from mnad.training.processes import check_same_data, joined
+from mnad.training.processes import check_all_read_the_same, joined
+from mnad.training.tensorboard import TensorBoard, check_tensorboard
 
 SCHEMA = 2  # of metrics.json
 
@@ -68,6 +74,8 @@ def check_models(config: TrainConfig) -> list[Detector]:
             :func:`mnad.training.loop.loss_weights`.
     """
     choose_device(config.optim.device)
+    if config.log == "tensorboard":
+        check_tensorboard()
     detectors = [Detector(for_model(config, name).detector()) for name in models_of(config)]
     for detector in detectors:
         loss_weights(detector.model, config.optim)
@@ -98,26 +106,31 @@ def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None
 
 def train_models(
     config: TrainConfig, sources: Mapping[str, Source], folder: Path | None
-) -> tuple[list[Network], Correction | None]:
-    """Train one model, or every member of an ensemble, on ``sources`` (``train`` and ``validation``), and its first
-    step; further members log to ``folder/member2`` and so on. Without a folder nothing is written.
+) -> tuple[list[Network], Correction | None, Source]:
+    """Train one model, or every member of an ensemble, on ``sources`` (``train`` and ``validation``); further members
+    log to ``folder/member2`` and so on. Without a folder nothing is written.
+
+    Returns:
+        the models, their first step, and the training images as they saw them.
     """
     device = choose_device(config.optim.device)
     correction = build_correction(config.correction)
     if correction is not None:
         correction.to(device)
     fit_correction(correction, sources["train"])
-    normals, held = (corrected(sources[role], correction) for role in ("train", "validation"))
+    normals = corrected(augmented(sources["train"], config.augmentation), correction)
+    held = corrected(sources["validation"], correction)
     models = []
-    for number in range(config.members):
-        place = member_folders(folder, config.members)[number] if folder is not None else None
+    places = [None] * config.members if folder is None else member_folders(folder, config.members)
+    for number, place in enumerate(places):
         seed = config.seed + number
         torch.manual_seed(seed)
         models.append(build_model(config.model, config.images.size))
         if place is not None:
             place.mkdir(exist_ok=True)
-        train(models[-1], normals, held, config.optim, seed, place, config.resume)
-    return models, correction
+        with watching(config, place, held) as watch:
+            train(models[-1], normals, held, config.optim, seed, place, config.resume, watch=watch)
+    return models, correction, normals
 
 
 def fit_detector(
@@ -129,15 +142,28 @@ def fit_detector(
     Returns:
         the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
     """
-    models, correction = train_models(config, sources, folder)
+    models, correction, normals = train_models(config, sources, folder)
     detector = Detector(config.detector(), models)
     detector.correction = correction
     detector.to(config.optim.device)
-    detector.fit(corrected(sources["train"], correction))
+    detector.fit(normals)
     calibration = detector.calibrate(sources["validation"], sources.get("known"))
     detector.record = record
     detector.save(folder / "model.safetensors")
     return detector, calibration
+
+
+@contextlib.contextmanager
+def watching(config: TrainConfig, folder: Path | None, validation: Source) -> Iterator[TensorBoard | None]:
+    """What is called after each epoch of a training whose log is in ``folder``; None unless it was asked for."""
+    if config.log != "tensorboard" or folder is None:
+        yield None
+        return
+    watch = TensorBoard(folder / "tensorboard", validation)
+    try:
+        yield watch
+    finally:
+        watch.close()
 
 
 def member_folders(folder: Path, members: int) -> list[Path]:
@@ -147,9 +173,11 @@ def member_folders(folder: Path, members: int) -> list[Path]:
 
 def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
     """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
-    for model in detector.models:
+    for member, model in enumerate(detector.models):
         alone = Detector(detector.config.detector(members=1), model).to(detector.device.type)
-        alone.fit(sources["train"])
+        alone.correction = detector.correction
+        for name, score in alone.scores.items():  # what the terms learnt of the training normals
+            score.statistics[0].load_state_dict(detector.scores[name].statistics[member].state_dict())
         alone.calibrate(sources["validation"], sources.get("known"))
         yield alone
 
@@ -197,9 +225,9 @@ def run_model(
         known = anomalous.get(name, np.zeros(0))
         plot_histogram(folder / f"histogram_{name}.png", normal[name], known, threshold, name)
     write_results(folder, detector, evaluations)
-    report = write_run_report(folder, detector, data, evaluations)
+    write_run_report(folder, detector, data, evaluations)
+    draw_reconstructions(folder / "reconstructions.png", detector, data, list(evaluations.values())[-1])
     print(f"{config.model.name}, score '{detector.primary}': {detector.thresholds[detector.primary]}")
-    print(f"{config.model.name}: report {report}")
     for result in evaluations.values():
         for doubt in result.scores.get(detector.primary, {}).get("doubts", []):
             print(f"doubt: {doubt}")
@@ -210,6 +238,30 @@ def run_model(
     for number, alone in enumerate(members_alone(detector, sources) if config.members > 1 else (), start=1):
         rows |= table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
     return rows
+
+
+def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train", "validation", "known")) -> None:
+    """A resumed run must go on with the images that it began with, by name and content.
+
+    Args:
+        path: the ``split.json`` of the run; nothing is checked without one.
+        split: of now.
+        roles: that must hold the same images.
+
+    Raises:
+        UserError: the stored ``split.json`` says otherwise; names the first difference.
+    """
+    if not path.is_file():
+        return
+    stored = read_json(path, "the split of a run")
+    for key in roles:
+        before, now = (set(found.get(key, ())) for found in (stored, split))
+        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
+            if names:
+                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
+    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
+    if changed:
+        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
 
 
 def run_experiment(config: TrainConfig) -> Path | None:
@@ -234,6 +286,7 @@ def models_of(config: TrainConfig) -> list[str]:
 
 def run_joined(config: TrainConfig, rank: int) -> Path | None:
     """:func:`run_experiment` in the process of this rank."""
+    config = follow_data(config)
     detectors = check_models(config)
     if across.count() > 1 and any(isinstance(detector.model, FeatureMNAD) for detector in detectors):
         raise UserError("torchrun: mnad_features is fitted in closed form; expected one process, without torchrun")
@@ -243,7 +296,7 @@ def run_joined(config: TrainConfig, rank: int) -> Path | None:
     if rank:
         data.read()
         sources = data.sources(config.seed)
-        check_same_data(data.split_record(config.seed), choose_device(config.optim.device))
+        check_all_read_the_same(data.split_record(config.seed), choose_device(config.optim.device))
         for name in models_of(config):
             train_models(for_model(config, name), sources, None)
         return None
@@ -251,6 +304,7 @@ def run_joined(config: TrainConfig, rank: int) -> Path | None:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
+        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -263,8 +317,8 @@ def run_in(
     write_json(folder / "config.json", plain(config))
     record = run_record(folder / "provenance.json", findings)
     split = data.split_record(config.seed)
-    check_resumed_data(folder / "split.json", split)
-    check_same_data(split, choose_device(config.optim.device))
+    check_same_data(folder / "split.json", split)
+    check_all_read_the_same(split, choose_device(config.optim.device))
     write_json(folder / "split.json", split)
     rows: Rows = {}
     for name in models_of(config):
@@ -273,7 +327,8 @@ def run_in(
         rows |= run_model(one, data, sources, place, record)
     table = results_table(rows)
     write_text(folder / "table.txt", table + "\n")
-    print(f"\n{table}\n\nrun folder: {folder}")
+    check_still_there(folder)
+    print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")
     return folder
 
 

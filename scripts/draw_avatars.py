@@ -11,7 +11,6 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from mnad.run.cli import run
 from mnad.run.files import output_folder, write_bytes, write_csv
-from styles import styles, styles_count
 
 
 @dataclass
@@ -38,8 +37,9 @@ def main(config: Config) -> None:
     from bayes.avatars import ATTRIBUTES_FILE
     from bayes.drawing import render_png
     from bayes.people import make_people
+    from bayes.people_file import load_styles
 
-    people = make_people(styles, styles_count, config.seed)
+    people = make_people(*load_styles(), config.seed)
     people.insert(0, "file", [f"avatar_{number:02d}.png" for number in range(1, len(people) + 1)])
     render_png(people.iloc[0], config.width)  # a missing package is an error before anything is written
     folder = output_folder(config.out, config.overwrite)

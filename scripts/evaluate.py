@@ -54,6 +54,7 @@ class EvaluateConfig(DataConfig):
             ``description``: the ``split.json`` of the run, and images that the run has seen are refused.
         json: file to write the metrics to; only an earlier result is replaced.
         csv: file to write the score of each image to (its path from ``data``); only an earlier result is replaced.
+        reconstructions: new file (.png) for typical and for the hardest pictures with what the model rebuilds.
         device: auto, cpu or cuda.
         precision: of the convolutions; bfloat16 is faster where the processor has it (auto: there only), and scores
             differ in the second digit; those close to a threshold are scored again in float32.
@@ -64,9 +65,15 @@ class EvaluateConfig(DataConfig):
     data: Path
     json: Path | None = None
     csv: Path | None = None
+    reconstructions: Path | None = None
     device: str = "auto"
     precision: ScorePrecision = "float32"
     video: VideoOptions = field(default_factory=VideoOptions)
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a picture that is no PNG."""
+        if self.reconstructions is not None and self.reconstructions.suffix != ".png":
+            raise UserError(f"reconstructions: expected a file ending in .png, got {self.reconstructions}")
 
 
 def main(config: EvaluateConfig) -> None:
@@ -76,14 +83,14 @@ def main(config: EvaluateConfig) -> None:
     from mnad.detector import Detector
     from mnad.evaluation.frames import write_maps
     from mnad.evaluation.judge import evaluate
+    from mnad.evaluation.pictures import draw_reconstructions
     from mnad.experiment import made_for_other, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
-    from mnad.run.files import check_replaceable, free, stamped, write_csv, write_json
+    from mnad.run.files import check_distinct, check_replaceable, free, stamped, write_csv, write_json
 
     baselines.register()
-    if config.json is not None and config.json == config.csv:
-        raise UserError(f"--json and --csv: both {config.json}; expected two files")
+    check_distinct(json=config.json, csv=config.csv, **{"video.figure": config.video.figure})
     video = is_video(config.data, config.layout, config.layout_options)
     for path, mark in ((config.json, RESULT), (config.csv, VIDEO_TABLE if video else TABLE)):
         if path:
@@ -93,8 +100,9 @@ def main(config: EvaluateConfig) -> None:
     if not video and variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
     images = replace(detector.config.images, memory_gb=0)  # each is looked at once
-    data = open_dataset(config, images, variant, train=False)
+    data = open_dataset(config, images, variant, train=False, checkpoint=config.checkpoint)
     csv, figure, folder = config.csv, config.video.figure and free(config.video.figure), stamped(config.data.stem)
+    rebuilt = config.reconstructions and free(config.reconstructions)
     if isinstance(data, Videos):
         if data.labels is None:  # no metrics, so the scores are what there is to see
             csv, figure = csv or folder / "scores.csv", figure or folder / "curves.png"
@@ -116,7 +124,9 @@ def main(config: EvaluateConfig) -> None:
         write_csv(csv, result.table)
     if figure:
         plot_curves(figure, result.table, [f"score_{detector.primary}"])
-    for path in filter(None, (csv, figure)):
+    if rebuilt and draw_reconstructions(rebuilt, detector, data, result) is None:
+        raise UserError(f"reconstructions: {config.data} is a film; expected photographs or folders of frames")
+    for path in filter(None, (csv, figure, rebuilt)):
         print(path)
 
 

@@ -20,7 +20,8 @@ from jsonargparse.typing import NonNegativeInt
 from bayes.notation import Share
 from mnad.run.cli import run
 from mnad.run.files import output_folder, stamped, write_csv
-from styles import styles
+
+MAX_N = 100_000
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Config:
 
     Attributes:
         avatars: folder of PNG files to learn from; given, by and --share part need its avatars.csv
-        n: number of avatars
+        n: number of avatars, at most 100,000
         seed: seed of the random numbers
         alpha: pseudo-count of each of the 256 levels; 0 is maximum likelihood
         share: what chooses its avatar: each channel of each pixel, each pixel, each block, or each part
@@ -65,13 +66,14 @@ def main(config: Config) -> None:
     from bayes.avatar_folder import fit_folder
     from bayes.avatars import enlarge, parse_size, save_image
     from bayes.notation import scientific
+    from bayes.people_file import load_styles
     from bayes.validation import check_n
 
-    check_n(config.n)
+    check_n(config.n, most=MAX_N)
     size = parse_size(config.size) if config.size else None
     generator = fit_folder(
         config.avatars,
-        styles,
+        load_styles()[0],
         share=config.share,
         block=config.block,
         size=size,
@@ -90,7 +92,7 @@ def main(config: Config) -> None:
         rows.append({"picture": str(path), "log_probability": log_probability, "probability": probability})
     write_csv(folder / "probabilities.csv", pd.DataFrame(rows))
     if config.json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        print(json.dumps(rows, ensure_ascii=False, indent=2, allow_nan=False))
         return
     for row in rows:
         print(f"{row['picture']}: P = {row['probability']}, ln P = {row['log_probability']:.4f}")

@@ -15,7 +15,8 @@ from jsonargparse.typing import NonNegativeInt
 
 from mnad.run.cli import run
 from mnad.run.files import output_folder, stamped, write_bytes, write_csv
-from styles import styles, styles_count
+
+MAX_N = 100_000
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Config:
     """What to generate.
 
     Attributes:
-        n: number of styles
+        n: number of styles, at most 100,000
         seed: seed of the random numbers
         alpha: pseudo-count added to every count of styles.py; 0 is maximum likelihood
         given: known attributes, such as --given.аксесуар "круглые очки"; probabilities are then conditional
@@ -49,10 +50,12 @@ def main(config: Config) -> None:
 
     from bayes.drawing import render_png
     from bayes.notation import scientific
+    from bayes.people_file import load_styles
     from bayes.style_generator import StyleGenerator
+    from bayes.validation import check_n
 
-    generator = StyleGenerator(config.alpha).fit(styles, styles_count)
-    table = generator.sample(config.n, config.seed, config.given)
+    generator = StyleGenerator(config.alpha).fit(*load_styles())
+    table = generator.sample(check_n(config.n, most=MAX_N), config.seed, config.given)
     if config.draw:
         rows = tqdm(table.iterrows(), total=len(table), desc="pictures", disable=len(table) < 20)
         pictures = [render_png(style) for _, style in rows]
@@ -63,7 +66,7 @@ def main(config: Config) -> None:
             write_bytes(Path(path), picture)
     write_csv(folder / "styles.csv", table)
     if config.json:
-        print(json.dumps(table.to_dict("records"), ensure_ascii=False, indent=2))
+        print(json.dumps(table.to_dict("records"), ensure_ascii=False, indent=2, allow_nan=False))
         return
     symbol = "P(style | given)" if config.given else "P(style)"
     for number, row in zip(count(1), table.to_dict("records")):

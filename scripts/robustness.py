@@ -9,6 +9,7 @@ from pathlib import Path
 
 import baselines
 from mnad.config import DataConfig
+from mnad.config.ranges import check_seed
 from mnad.run import UserError
 from mnad.run.cli import run
 
@@ -24,7 +25,10 @@ class RobustnessConfig(DataConfig):
         data: folder of photographs with a labelled test.
         changes: kinds (at all their strengths) and single changes; none is the whole table.
         pairs: of the whole table: also pairs of changes.
-        seed: of the changes that draw something (noise).
+        seed: of the changes that draw something (noise), and of the gauge's shuffles.
+        recent: number of unlabelled test images, such as 200, that move the threshold as calibrate.py --normal does
+            before the others are judged once more (mean over 100 draws); 0 for none.
+        gauge: also how many images it takes a gauge of drift to tell each change, after 200 unchanged normals.
         json: file to write every row and the summary to; only an earlier result is replaced.
         out: new folder for the table (.csv, .md) and the figure (.png, .pdf); none writes neither.
         device: auto, cpu or cuda.
@@ -35,14 +39,15 @@ class RobustnessConfig(DataConfig):
     changes: list[str] | None = None
     pairs: bool = True
     seed: int = 0
+    recent: int = 0
+    gauge: bool = False
     json: Path | None = None
     out: Path | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a negative seed."""
-        if self.seed < 0:
-            raise UserError(f"seed: expected 0 or more, got {self.seed}")
+        """Raises ``UserError`` for a seed out of range."""
+        check_seed("seed", self.seed)
 
 
 def main(config: RobustnessConfig) -> None:
@@ -51,9 +56,11 @@ def main(config: RobustnessConfig) -> None:
 
     from mnad.data.dataset import Videos, open_dataset
     from mnad.detector import Detector
+    from mnad.evaluation.drift import alarms, check_recent
     from mnad.evaluation.robustness import (
         changed_sets,
         plot_robustness,
+        records,
         robustness,
         summary,
         table_changes,
@@ -68,9 +75,11 @@ def main(config: RobustnessConfig) -> None:
     if detector.model.variant != "recon":
         raise UserError(f"{config.checkpoint}: predicts frames of videos; expected a detector of photographs")
     detector.check_calibrated()
-    data = open_dataset(config, detector.config.images, "recon", train=False)
+    data = open_dataset(config, detector.config.images, "recon", train=False, checkpoint=config.checkpoint)
     if isinstance(data, Videos):
         raise UserError(f"{config.data}: videos; expected a folder of photographs")
+    if config.recent:
+        check_recent(config.recent, len(data.labels))
     if config.json:
         check_replaceable(config.json, RESULT)
     data.check_unseen(config.checkpoint)
@@ -80,16 +89,23 @@ def main(config: RobustnessConfig) -> None:
     if config.out:
         output_folder(config.out)
     bar = tqdm(changed_sets(data.test, changes, config.seed), "changes", len(changes))
-    frame = robustness(detector, bar, data.labels)
+    frame = robustness(detector, bar, data.labels, config.recent)
     primary = frame[frame["score"] == detector.primary].reset_index(drop=True)
     print(to_markdown(primary))
+    told = None
+    if config.gauge:
+        bar = tqdm(changed_sets(data.test, changes, config.seed), "gauge", len(changes))
+        told = alarms(detector, bar, data.labels, seed=config.seed)
+        print(told.to_string(index=False))
     if config.json:
-        rows = [{k: None if v != v else v for k, v in row.items()} for row in frame.to_dict("records")]
         summaries = {score: summary(part) for score, part in frame.groupby("score", sort=False)}
-        write_json(config.json, {"robustness": summaries, "primary": detector.primary, "rows": rows})
+        result = {"robustness": summaries, "primary": detector.primary, "rows": records(frame)}
+        write_json(config.json, result | ({} if told is None else {"gauge": records(told)}))
     if config.out:
         write_csv(config.out / "robustness.csv", frame)
         write_text(config.out / "robustness.md", to_markdown(primary))
+        if told is not None:
+            write_csv(config.out / "gauge.csv", told)
         plot_robustness(config.out / "robustness.png", primary)
         print(config.out)
 

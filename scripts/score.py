@@ -13,6 +13,8 @@ from mnad.config import ScorePrecision
 from mnad.run import UserError
 from mnad.run.cli import POSITIONAL, run
 
+FILMS = (".mp4", ".avi")  # what an overlay may be written as
+
 
 @dataclass
 class WatchOptions:
@@ -49,7 +51,9 @@ class ScoreConfig(WatchOptions):
         maps: folder for the anomaly map of each picture, as numbers (``.npy``, float32) and as a picture.
         report: file for the report, one page (.html); only an earlier report is replaced.
         boxes: CSV file (id, x, y, width, height) of the wells in each picture, which are scored one by one.
-        overlay: folder for each picture with its boxes and verdicts; of films only where a well is anomalous.
+        overlay: new film (.mp4, .avi) of the one film of PATH with anomaly map, running score and threshold. With
+            boxes: folder for each picture with its boxes and verdicts; of films only where a well is anomalous.
+        figure: new picture (.png) of the one film of PATH: score, threshold and anomalous spans.
         top: rows shown on the screen, the worst.
         pictures: flagged pictures in the report, the worst.
         workers: threads that decode, and that score; 0 does one after the other, none takes as many as PyTorch has.
@@ -66,6 +70,7 @@ class ScoreConfig(WatchOptions):
     report: Path | None = None
     boxes: Path | None = None
     overlay: Path | None = None
+    figure: Path | None = None
     top: int = 20
     pictures: int = 60
     workers: int | None = None
@@ -77,8 +82,12 @@ class ScoreConfig(WatchOptions):
         self.check_watch()
         if not self.paths and self.watch is None:
             raise UserError("PATH: none given; expected files, folders, patterns or -")
-        if self.overlay and not self.boxes:
-            raise UserError("overlay: given without boxes; expected --boxes FILE.csv with it")
+        if self.overlay and not self.boxes and self.overlay.suffix.lower() not in FILMS:
+            films = ", ".join(FILMS)
+            raise UserError(f"overlay: {self.overlay} without boxes; expected a film ({films}) or --boxes with it")
+        if self.figure and (self.boxes or self.figure.suffix != ".png"):
+            with_boxes = " with boxes" if self.boxes else ""
+            raise UserError(f"figure: expected a file ending in .png, without --boxes, got {self.figure}{with_boxes}")
         for key in ("top", "pictures", "workers"):
             if (getattr(self, key) or 0) < 0:
                 raise UserError(f"{key}: expected 0 or more, got {getattr(self, key)}")
@@ -89,7 +98,7 @@ class ScoreConfig(WatchOptions):
         """Raises ``UserError`` for options that do not go with watching, or only with it."""
         if (self.watch is None) != (self.journal is None):
             raise UserError("watch, journal: one without the other; expected both")
-        for key in ("paths", "csv", "json", "maps", "report", "overlay"):
+        for key in ("paths", "csv", "json", "maps", "report", "overlay", "figure"):
             if self.watch and getattr(self, key):
                 raise UserError(f"{key}: given with watch; expected --journal alone")
         for key in ("command", "webhook", "mqtt", "metrics"):

@@ -1,6 +1,6 @@
 """Train MNAD on normal images, choose its threshold, judge it on the test folder.
 
-With no arguments: synthetic wells drawn by the project, a run folder under runs/.
+With no arguments: synthetic wells drawn by the project, configs/demo.yaml, a run folder under runs/.
 """
 
 from pathlib import Path
@@ -11,10 +11,10 @@ from mnad.run.cli import run
 
 
 def configuration(config: TrainWithBaselines) -> Path | None:
-    """The configuration of the data's layout, where the command line names none."""
-    from mnad.data.layouts import configuration_for
+    """The configuration of the data's layout, or of the demo, where the command line names none."""
+    from mnad.data.layouts import DEMO, configuration_for
 
-    return configuration_for(config)
+    return DEMO if config.data is None else configuration_for(config)
 
 
 def main(config: TrainWithBaselines) -> None:

@@ -9,10 +9,21 @@ import torch
 from conftest import tiny_config
 from torch import Tensor
 
-from mnad.config import DetectorConfig, ImageConfig, ModelConfig, OptimConfig, ScoreConfig, TermConfig, mnad_score
+from mnad.config import (
+    AugmentationConfig,
+    CorrectionConfig,
+    DetectorConfig,
+    ImageConfig,
+    ModelConfig,
+    OptimConfig,
+    ScoreConfig,
+    TermConfig,
+    mnad_score,
+)
+from mnad.data.dataset import open_dataset
 from mnad.data.images import Images, to_input
 from mnad.detector import Detector
-from mnad.experiment import run_experiment
+from mnad.experiment import members_alone, run_experiment
 from mnad.model.build import build_model
 from mnad.model.network import Output
 from mnad.run import UserError
@@ -136,3 +147,17 @@ def test_what_members_cannot_be() -> None:
         DetectorConfig(model=ModelConfig(variant="pred"), members=2)
     with pytest.raises(UserError, match="members: expected 2 models, got 1"):
         Detector(DetectorConfig(model=MODEL, images=ImageConfig(*SIZE), members=2), build_model(MODEL))
+
+
+def test_members_alone_are_corrected_and_know_what_the_ensemble_learnt(tiny_wells: Path, tmp_path: Path) -> None:
+    config = tiny_config(
+        data=tiny_wells, out=tmp_path / "two", members=2, compare=[], scores={"memory": MEMORY}, primary="memory",
+        optim=OptimConfig(epochs=1, batch_size=8, threads=1, device="cpu"),
+        correction=CorrectionConfig(kind="surroundings"), augmentation=AugmentationConfig(copies=1),
+    )  # fmt: skip
+    together = Detector.load(run_experiment(config))
+    sources = open_dataset(config, config.images, "recon").sources(0)
+    raw = together.raw_terms(sources["validation"])["memory"]
+    for member, alone in enumerate(members_alone(together, sources)):
+        own = alone.raw_terms(sources["validation"])["memory"]
+        np.testing.assert_allclose(own, raw[:, 2 * member : 2 * member + 2])

@@ -16,7 +16,7 @@ VIDEO = [*TINY[:3], f"--images.height={SIZE[0]}", f"--images.width={SIZE[1]}", "
 QUICK = {  # what is added to each command to make it tiny
     "train_mnad": TINY,
     "compare_baselines": [*TINY, "--methods=[mnad,conv_ae,mean_image]", "--resamples=20"],
-    "ablate": ["--configs=[steps.yaml]", "--seeds=1"],
+    "ablate": ["--configs=steps.yaml", "--seeds=1"],
     "visualize_latent": ["--images=40", "--queries=60", "--reads=10", "--perplexity=5", "--page=false", "--threads=1"],
     "make_figures": ["--only=histograms"],
     "robustness": ['--changes=["mirror"]'],

@@ -5,6 +5,7 @@ Nothing here imports torch, so that a command line answers at once.
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from mnad.config.data import DataConfig, Fit, ImageConfig, LayoutOptions
 from mnad.config.network import (
@@ -26,8 +27,10 @@ from mnad.config.network import (
     Variant,
     past_frames,
 )
-from mnad.config.robust import FAMILIES, CalibrationConfig, CorrectionConfig
+from mnad.config.ranges import check_range, check_seed
+from mnad.config.robust import FAMILIES, AugmentationConfig, CalibrationConfig, CorrectionConfig
 from mnad.config.scoring import (
+    CausalConfig,
     Combine,
     Normalise,
     Rule,
@@ -41,6 +44,8 @@ from mnad.config.scoring import (
 from mnad.config.training import MEMORY_LOSSES, OptimConfig
 from mnad.run import UserError
 
+MOST_MEMBERS = 100  # of an ensemble
+
 __all__ = [
     "FAMILIES",
     "MEMORY_LOSSES",
@@ -48,7 +53,9 @@ __all__ = [
     "PUBLISHED",
     "STRIDE",
     "Addressing",
+    "AugmentationConfig",
     "CalibrationConfig",
+    "CausalConfig",
     "Combine",
     "CorrectionConfig",
     "DataConfig",
@@ -112,9 +119,9 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         """Replace None by what the variant has; raises ``UserError`` for a primary score that is not there, for
         members that cannot be, or for a correction of frames that are predicted."""
-        if self.members < 1 or (self.members > 1 and self.model.variant == "pred"):
-            expected = "1 for variant pred" if self.model.variant == "pred" else "at least 1"
-            raise UserError(f"members: expected {expected}, got {self.members}")
+        if self.members > 1 and self.model.variant == "pred":
+            raise UserError(f"members: expected 1 for variant pred, got {self.members}")
+        check_range("members", self.members, 1, MOST_MEMBERS)
         if self.model.variant == "pred" and self.correction.kind != "none":
             raise UserError(f"correction.kind: {self.correction.kind!r} with model.variant pred; expected 'none'")
         own = {"wells": wells_score()} if self.model.variant == "recon" else {}
@@ -126,6 +133,8 @@ class DetectorConfig:
             self.primary = next(iter(own), "mnad")
         if self.primary not in self.scores:
             raise UserError(f"primary: expected one of {', '.join(self.scores)}, got {self.primary!r}")
+        if any(self.rule(score).rule == "recent" for score in self.scores):
+            raise UserError("threshold.rule: recent only moves an existing one (calibrate.py); expected another")
 
     def rule(self, score: str) -> ThresholdConfig:
         """How the threshold of ``score`` is chosen: by its own rule, else by the detector's."""
@@ -148,7 +157,10 @@ class TrainConfig(DetectorConfig, DataConfig):
         seed: of weights, order and validation split (the synthetic wells are always the same).
         compare: further models, trained and judged by the same loop and scores, for the table; none is ``conv_ae``
             beside a model that rebuilds images, nothing beside ``mnad_features``.
+        augmentation: changed copies of the training images; photographs only.
         optim: the training loop.
+        log: ``tensorboard`` also writes live curves and reconstructions to ``tensorboard/`` in the run folder (needs
+            the extra ``tensorboard``; look with ``tensorboard --logdir runs``).
     """
 
     out: Path | None = None
@@ -157,13 +169,14 @@ class TrainConfig(DetectorConfig, DataConfig):
     seed: int = 0
     compare: list[str] | None = None
     model: ModelConfig = field(default_factory=lambda: ModelConfig(width=8, item_dim=64))
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    log: Literal["none", "tensorboard"] = "none"
 
     def __post_init__(self) -> None:
-        """Replace None by what the variant has; raises ``UserError`` for a negative seed."""
+        """Replace None by what the variant has; raises ``UserError`` for a seed out of range."""
         super().__post_init__()
         self.optim = self.optim.resolved(self.model.variant)
         if self.compare is None:
             self.compare = [] if self.model.name == "mnad_features" else ["conv_ae"]
-        if self.seed < 0:
-            raise UserError(f"seed: expected 0 or more, got {self.seed}")
+        check_seed("seed", self.seed)

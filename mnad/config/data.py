@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from mnad.config.network import STRIDE
+from mnad.config.ranges import check_range, check_seed
 from mnad.run import UserError
 
+MOST_PIXELS = 4096 * 4096  # of an image as the network sees it
 Fit = Literal["resize", "letterbox"]
 
 
@@ -16,8 +18,9 @@ class LayoutOptions:
 
     Args:
         category: ``mvtec``: which category of a folder of several; ``all`` compares one after the other.
-        normal: ``two_folders``: name of the folder of normal images.
-        abnormal: ``two_folders``: name of the folder of anomalies.
+        normal: ``two_folders``: name of the folder of normal images; none looks for a usual one (normal, good, ok, no,
+            healthy and so on, see ``mnad/data/two_folders.py``).
+        abnormal: ``two_folders``: name of the folder of anomalies; likewise (abnormal, bad, defect, yes, tumor ...).
         test_fraction: ``two_folders``: share of the normals that goes to the test.
         known_fraction: ``two_folders``, ``textile``: share of the (training) anomalies that may choose the threshold;
             ``two_folders`` tests on the others.
@@ -27,13 +30,17 @@ class LayoutOptions:
     """
 
     category: str = ""
-    normal: str = "normal"
-    abnormal: str = "abnormal"
+    normal: str = ""
+    abnormal: str = ""
     test_fraction: float = 0.3
     known_fraction: float = 0.0
     seed: int = 0
     description: Path | None = None
     allow_mixed: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a seed out of range."""
+        check_seed("layout_options.seed", self.seed)
 
 
 @dataclass(kw_only=True)
@@ -59,8 +66,8 @@ class ImageConfig:
     """How images are read.
 
     Args:
-        height: pixels, divisible by 8.
-        width: pixels, divisible by 8.
+        height: pixels, divisible by 8; 0 (of both) follows the training photographs, see ``mnad/data/sizes.py``.
+        width: likewise.
         fit: ``resize``: stretched to height x width. ``letterbox`` (photographs only): enlarged or shrunk as a whole,
             the rest is filled with the edge, which counts neither in scores nor in maps.
         validation_fraction: share of the training normals (of videos: whole ones) kept back for statistics and
@@ -75,13 +82,20 @@ class ImageConfig:
     memory_gb: float = 4.0
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for a size that the network cannot take."""
+        """Raises ``UserError`` for a size that the network cannot take, or a number out of range."""
         for key in ("height", "width"):
             value = getattr(self, key)
-            if value < STRIDE or value % STRIDE:
+            if (value < STRIDE or value % STRIDE) and (self.height, self.width) != (0, 0):
                 raise UserError(f"images.{key}: expected a positive multiple of {STRIDE}, got {value}")
+        if self.height * self.width > MOST_PIXELS:
+            raise UserError(
+                f"images.height, width: expected at most {MOST_PIXELS:,} pixels, got {self.height} x {self.width}"
+            )
+        check_range("images.memory_gb", self.memory_gb, 0)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width)"""
+        """(height, width). Raises ``UserError`` while both are left to the data."""
+        if not self.height:
+            raise UserError("images.height and images.width: left to the data; expected numbers of pixels")
         return self.height, self.width

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mnad.config.ranges import check_range, check_seed
 from mnad.run import UserError
 
 FAMILIES = (
@@ -17,6 +18,14 @@ FAMILIES = (
     "mirror",
     "crop",
 )  # of random changes, see :mod:`mnad.data.changes`
+
+
+def check_families(key: str, changes: list[str]) -> None:
+    """Raises ``UserError`` for an unknown family, or none; ``key`` is the section of the configuration."""
+    unknown = [name for name in changes if name not in FAMILIES]
+    if unknown or not changes:
+        wrong = repr(unknown[0]) if unknown else "none"
+        raise UserError(f"{key}.changes: expected some of {', '.join(FAMILIES)}, got {wrong}")
 
 
 @dataclass
@@ -46,6 +55,33 @@ class CorrectionConfig:
 
 
 @dataclass
+class AugmentationConfig:
+    """Training images beside changed copies of theirs; ours, photographs only.
+
+    Mild ones, since a network that has seen strong changes rebuilds anomalies as well.
+
+    Args:
+        copies: changed copies of each training image, beside the unchanged one.
+        changes: families of changes of which each copy gets one (``mnad.data.changes``).
+        strength: of the changes, from 0 (none) to 1 (those of ``calibration``).
+        seed: of the changes.
+    """
+
+    copies: int = 0
+    changes: list[str] = field(default_factory=lambda: [name for name in FAMILIES if name != "mirror"])
+    strength: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a number out of range or an unknown family."""
+        check_range("augmentation.copies", self.copies, 0)
+        check_seed("augmentation.seed", self.seed)
+        if not 0 < self.strength <= 1:
+            raise UserError(f"augmentation.strength: expected a number above 0, at most 1, got {self.strength}")
+        check_families("augmentation", self.changes)
+
+
+@dataclass
 class CalibrationConfig:
     """Statistics and threshold taken over images as another day may bring them.
 
@@ -63,10 +99,7 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range or an unknown family."""
-        for key in ("normal_copies", "known_copies", "seed"):
-            if getattr(self, key) < 0:
-                raise UserError(f"calibration.{key}: expected 0 or more, got {getattr(self, key)}")
-        unknown = [name for name in self.changes if name not in FAMILIES]
-        if unknown or not self.changes:
-            wrong = repr(unknown[0]) if unknown else "none"
-            raise UserError(f"calibration.changes: expected some of {', '.join(FAMILIES)}, got {wrong}")
+        for key in ("normal_copies", "known_copies"):
+            check_range(f"calibration.{key}", getattr(self, key), 0)
+        check_seed("calibration.seed", self.seed)
+        check_families("calibration", self.changes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mnad.config.network import PUBLISHED, Variant
+from mnad.config.ranges import check_range, check_threads
 from mnad.run import UserError
 
 Finish = Literal["statistics", "items", "decoder"]
@@ -24,7 +25,7 @@ class OptimConfig:
         precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others. ``auto``
             measures which is faster here, says so, and takes it: bfloat16 then with ``channels_last``.
         device: ``auto`` is CUDA where there is one.
-        threads: CPU threads of torch; 0 leaves torch's choice.
+        threads: CPU threads of torch, at most 64 or one for each processor; 0 leaves torch's choice.
         memory_start: where the items start: ``random`` (faithful); ``kmeans``, cluster centres of the first queries;
             ``queries``, random queries of the first batch.
         channels_last: memory order of the pictures and filters; the same numbers but for rounding, on many processors
@@ -49,9 +50,9 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range."""
-        for key, least in (("epochs", 1), ("batch_size", 1), ("threads", 0)):
-            if getattr(self, key) < least:
-                raise UserError(f"optim.{key}: expected at least {least}, got {getattr(self, key)}")
+        for key in ("epochs", "batch_size"):
+            check_range(f"optim.{key}", getattr(self, key), 1)
+        check_threads("optim.threads", self.threads)
         if not 0 < self.learning_rate < math.inf:
             raise UserError(f"optim.learning_rate: expected a number above 0, got {self.learning_rate}")
         for name, weight in self.loss_weights.items():

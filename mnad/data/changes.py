@@ -28,9 +28,9 @@ import numpy as np
 from numpy.random import Generator
 from tqdm import tqdm
 
-from mnad.config import CalibrationConfig
-from mnad.data.images import Images
-from mnad.data.reading import read_photo, resize
+from mnad.config import AugmentationConfig, CalibrationConfig
+from mnad.data.images import Images, fitted
+from mnad.data.reading import read_photo
 from mnad.data.source import LONG, Source
 from mnad.run import UserError
 
@@ -194,6 +194,13 @@ class Change:
     def __str__(self) -> str:
         return "+".join(f"{name}={strength:g}" for name, strength in self.steps) or "none"
 
+    def milder(self, share: float) -> "Change":
+        """Each strength at the ``share`` of its way from what changes nothing; a mirrored picture stays one."""
+        if share == 1:
+            return self
+        neutral = [strength if name == "mirror" else KINDS[name].neutral for name, strength in self.steps]
+        return Change(tuple((n, zero + share * (s - zero)) for (n, s), zero in zip(self.steps, neutral, strict=True)))
+
     def __call__(self, image: np.ndarray, rng: Generator) -> np.ndarray:
         """H x W x 3 uint8 -> the changed image, contiguous; only a crop has another size."""
         for name, strength in self.steps:
@@ -231,22 +238,37 @@ def changed(images: Images, change: Change, seed: int = 0) -> Images:
     return _copies(images, [change] * len(images), seed, f"{images.name}, {change}")
 
 
-def random_copies(images: Source, copies: int, families: Sequence[str], seed: int) -> list[Images]:
-    """``copies`` times ``images``, each image with a change of its own.
+def random_copies(
+    images: Source, copies: int, families: Sequence[str], seed: int, strength: float = 1.0
+) -> list[Images]:
+    """``copies`` times ``images``, each image with a change of its own, made milder by ``strength``.
 
     Raises:
         UserError: frames of videos, which have no originals.
     """
     if copies and not isinstance(images, Images):
-        raise UserError("calibration: changed copies of frames; expected photographs, or no copies")
+        raise UserError("changed copies: of frames; expected photographs, or no copies")
     found: list[Images] = []
     if not isinstance(images, Images):
         return found
     for copy in range(copies):
         rng = np.random.default_rng([seed, copy, 0])
-        chosen = [random_change(rng, families) for _ in range(len(images))]
+        chosen = [random_change(rng, families).milder(strength) for _ in range(len(images))]
         found.append(_copies(images, chosen, seed * 1000 + copy, f"{images.name}, changed"))
     return found
+
+
+def augmented(images: Source, config: AugmentationConfig) -> Source:
+    """``images`` and their changed copies as one source; itself without any.
+
+    Raises:
+        UserError: frames of videos.
+    """
+    copies = random_copies(images, config.copies, config.changes, config.seed, config.strength)
+    if not copies or not isinstance(images, Images):
+        return images
+    pixels = [part[i] for part in (images, *copies) for i in range(len(part))]
+    return Images(pixels, images.size, name=f"{images.name} and changed copies")
 
 
 def _copies(images: Images, changes: Sequence[Change], seed: int, name: str) -> Images:
@@ -254,8 +276,8 @@ def _copies(images: Images, changes: Sequence[Change], seed: int, name: str) -> 
     pixels = np.empty((len(images), *images.size, 3), dtype=np.uint8)
     rng = np.random.default_rng([seed, 1])
     for i, change in enumerate(tqdm(changes, name, disable=len(images) < LONG, leave=False)):
-        pixels[i] = resize(change(read_photo(images.sources[i]).pixels, rng), images.size)
-    return Images(list(pixels), images.size, name=name)
+        pixels[i] = fitted(change(read_photo(images.sources[i]).pixels, rng), images.size, images.fit)
+    return Images(list(pixels), images.size, name=name, fit=images.fit)
 
 
 def calibration_sets(validation: Source, known: Source | None, config: CalibrationConfig) -> tuple[list, list]:

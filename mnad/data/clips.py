@@ -76,6 +76,7 @@ class Clips:
     ) -> None:
         self.past = past
         targets, start = [], 0
+        self.lengths = [len(video) - past for video in videos]  # clips of each video
         for video in videos:
             check_length(len(video), past, video.place)
             targets.append(np.arange(start + past, start + len(video)))

@@ -1,23 +1,24 @@
 """What an experiment runs on: photographs or videos behind one small protocol."""
 
 import warnings
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from mnad.config import DataConfig, ImageConfig, Variant, past_frames
+from mnad.config import DataConfig, ImageConfig, LayoutOptions, Variant, past_frames
 from mnad.data.checks import check_colours, duplicates
-from mnad.data.clips import Clips, split_videos
+from mnad.data.clips import Clips, check_length, split_videos
 from mnad.data.images import Images, split
 from mnad.data.layout import Layout
-from mnad.data.layouts import check_data_given, is_video, read_layout
+from mnad.data.layouts import check_data_given, detect_layout, is_video, read_layout
 from mnad.data.masks import read_masks
 from mnad.data.source import Source
-from mnad.data.split_file import relative, run_of, seen_before, split_roles
+from mnad.data.split_file import own_split, relative, run_of, seen_before, split_roles
 from mnad.data.synthetic import SYNTHETIC, draw_wells
-from mnad.data.videos import VideoLayout, read_videos
+from mnad.data.videos import FrameFolder, VideoLayout, read_videos
 from mnad.run import UserError
 
 
@@ -170,6 +171,8 @@ class Videos:
     def read(self) -> dict[str, object]:
         """See :class:`Dataset`; videos have no findings."""
         for video in self.test:
+            if isinstance(video, FrameFolder):
+                check_length(len(video), self.past, video.place)
             video.check()
         return {}
 
@@ -188,12 +191,32 @@ class Videos:
         return f"{counts}, {len(self.test)} test videos"
 
 
-def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, train: bool = True) -> Photographs | Videos:
-    """The dataset of ``config``; nothing is decoded yet.
+def with_own_split(config: DataConfig, checkpoint: Path) -> DataConfig:
+    """``config`` with the stored split of the run of ``checkpoint``, where the layout makes its own split, no option
+    says how, and the images are those of the run; prints that. Else as it is."""
+    if config.data is None or config.layout_options != LayoutOptions():
+        return config
+    name = detect_layout(config.data) if config.layout == "auto" else config.layout
+    split = own_split(checkpoint, config.data) if name == "two_folders" else None
+    if split is None:
+        return config
+    print(f"split: {split}, of the same images")
+    return replace(config, layout="generic", layout_options=LayoutOptions(description=split))
+
+
+def open_dataset(
+    config: DataConfig,
+    images: ImageConfig,
+    variant: Variant,
+    train: bool = True,
+    checkpoint: Path | None = None,
+) -> Photographs | Videos:
+    """The dataset of ``config``; nothing is decoded yet. Prints what the layout has to say of its folders.
 
     Args:
         variant: of the model that will read it.
         train: False needs only the test.
+        checkpoint: that will judge it, whose own split is taken where the layout has no test of its own.
 
     Raises:
         UserError: no such folder, a layout that does not fit, or a variant that cannot read it.
@@ -206,5 +229,9 @@ def open_dataset(config: DataConfig, images: ImageConfig, variant: Variant, trai
     if variant != "recon":
         raise UserError(f"model.variant: expected recon for photographs, got {variant}")
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
+    if checkpoint is not None:
+        config = with_own_split(config, checkpoint)
     layout = read_layout(root, config.layout, train=train, options=config.layout_options)
+    if layout.note:
+        print(f"{root}: {layout.note}")
     return Photographs(layout, images, config.layout_options.allow_mixed, config.skip_bad)

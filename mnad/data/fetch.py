@@ -1,7 +1,10 @@
 """A dataset from a link or an archive into a folder that the other commands can read."""
 
 import errno
+import glob
+import hashlib
 import lzma
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -11,35 +14,62 @@ from pathlib import Path
 from mnad.config import LayoutOptions
 from mnad.data.layouts import is_video, read_layout
 from mnad.data.videos import read_videos
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.files import free
 
 MAX_UNPACKED = 50_000_000_000  # bytes; far above any dataset that this project knows
+MAX_RATIO = 100  # unpacked bytes for each byte of the archive; photographs and videos do not get smaller at all
+SMALL = 100_000_000  # unpacked bytes up to which the ratio does not matter
+RETRIES = 2  # of a download that breaks off; each goes on where the one before ended
 
 
-def download(link: str, target: Path) -> None:
+def download(link: str, target: Path, timeout: float = 60) -> None:
     """``link`` (Google Drive or http) into the file ``target``, with a progress bar.
 
+    What a download that breaks off has brought stays beside ``target``, and the next one goes on from there.
+
+    Args:
+        timeout: seconds without a byte after which it is given up.
+
     Raises:
-        UserError: gdown is not installed, or the link leads to no file.
+        UserError: gdown is not installed, the link leads to no file, or nothing comes any more.
     """
     try:
         import gdown  # optional: the extra "data"
     except ImportError as error:
         raise UserError(f"{link}: gdown is not installed; expected pip install -e '.[data]'") from error
     try:
-        done = gdown.download(link, str(target), use_cookies=False)
+        done = gdown.download(
+            link, str(target), use_cookies=False, resume=True, timeout=timeout, retries=RETRIES, quiet=not shown()
+        )
     except Exception as error:  # gdown's own, and whatever its HTTP library raises
-        reason = " ".join(str(error).split())
-        raise UserError(f"{link}: cannot be downloaded ({reason}); expected a link to a public file") from error
+        parts = [path for path in target.parent.glob(f"{glob.escape(target.name)}*.part") if drop_empty(path)]
+        kept = f"; {parts[0]} is kept, the same command goes on with it" if parts else ""
+        reason = one_line(error).partition(" The received bytes are kept in")[0]
+        raise UserError(f"{link}: cannot be downloaded ({reason}); expected a link to a public file{kept}") from error
     if done is None or not target.is_file():
         raise UserError(f"{link}: leads to no file; expected a link to a public file")
 
 
+def shown() -> bool:
+    """Whether somebody looks at the progress."""
+    return sys.stderr.isatty()
+
+
+def drop_empty(part: Path) -> bool:
+    """Whether ``part`` of a download holds anything; it is removed if not."""
+    if part.stat().st_size:
+        return True
+    part.unlink()
+    return False
+
+
 def check_room(total: int, archive: Path) -> None:
-    """Raises ``UserError`` when the members of ``archive`` would take more than ``MAX_UNPACKED`` bytes."""
-    if total > MAX_UNPACKED:
-        raise UserError(f"{archive}: unpacks to {total:,} bytes; expected at most {MAX_UNPACKED:,}")
+    """Raises ``UserError`` when the members of ``archive`` would take more than ``MAX_UNPACKED`` bytes, or more than
+    ``MAX_RATIO`` times what the archive does."""
+    most = min(MAX_UNPACKED, max(SMALL, MAX_RATIO * archive.stat().st_size))
+    if total > most:
+        raise UserError(f"{archive}: unpacks to {total:,} bytes; expected at most {most:,}")
 
 
 def unzip(archive: Path, folder: Path) -> None:
@@ -82,8 +112,7 @@ def untar(archive: Path, folder: Path) -> None:
 
 def not_unpacked(archive: Path, error: Exception) -> UserError:
     """What is wrong with ``archive``, in one line."""
-    reason = " ".join(str(error).split())
-    return UserError(f"{archive}: cannot be unpacked ({reason}); expected a zip or tar archive")
+    return UserError(f"{archive}: cannot be unpacked ({one_line(error)}); expected a zip or tar archive")
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -126,10 +155,16 @@ def describe(root: Path, layout: str = "auto", options: LayoutOptions | None = N
     )
 
 
-def fetch(source: str, out: Path, layout: str = "auto", options: LayoutOptions | None = None) -> str:
+def fetch(
+    source: str, out: Path, layout: str = "auto", options: LayoutOptions | None = None, timeout: float = 60
+) -> str:
     """Put the dataset behind ``source`` (link or local archive) into the new folder ``out``.
 
-    It appears only when it is complete and can be read.
+    It appears only when it is complete and can be read. A download that breaks off leaves its part beside ``out``, and
+    the next call with the same link goes on from there.
+
+    Args:
+        timeout: see :func:`download`.
 
     Returns:
         :func:`describe` of it.
@@ -146,8 +181,9 @@ def fetch(source: str, out: Path, layout: str = "auto", options: LayoutOptions |
     with temporary as folder:
         archive = Path(source)
         if "://" in source:
-            archive = Path(folder) / "archive"
-            download(source, archive)
+            kept = out.parent / f".{out.name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}-"
+            download(source, kept, timeout)
+            archive = kept.replace(Path(folder) / "archive")
         elif not archive.is_file():
             raise UserError(f"{source}: missing; expected an archive or a link (https://...)")
         root = unpack(archive, Path(folder) / "unpacked")

@@ -14,6 +14,7 @@ are only told, since seed and fraction of a run decide the split.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from mnad.config import LayoutOptions
 from mnad.data.hdf5 import is_member
 from mnad.data.layout import Layout
 from mnad.data.paths import SUFFIXES
-from mnad.run import UserError
+from mnad.run import UserError, one_line
+from mnad.run.files import regular
 
 ROLES = ("train", "known", "test_normal", "test_anomalous")
 
@@ -36,13 +38,13 @@ def read_description(path: Path) -> dict[str, object]:
         UserError: missing, no YAML or JSON, unknown keys, or ``train`` is absent.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular(path, "a YAML description of the layout").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read; expected a YAML description of the layout") from error
     try:
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = one_line(error)[:200]
         raise UserError(f"{path}: expected a YAML description of the layout, got {reason}") from error
     keys = (*ROLES, "masks", "validation", "sha256")
     if not isinstance(content, dict) or "train" not in content or not set(content) <= set(keys):
@@ -67,8 +69,8 @@ def find(root: Path, patterns: object, key: str) -> list[Path]:
                 hits = [literal]
             else:
                 hits = sorted(p for p in root.glob(pattern) if p.suffix.lower() in SUFFIXES and p.is_file())
-        except (ValueError, NotImplementedError) as error:  # pathlib's for no glob
-            raise UserError(f"{key}: {pattern!r} is no glob ({error}); expected one") from error
+        except (ValueError, NotImplementedError, OSError) as error:  # pathlib's for no glob, the system's for no name
+            raise UserError(f"{key}: {pattern[:200]!r} is no glob ({error}); expected one") from error
         if not hits:
             raise UserError(f"{key}: {pattern!r} fits no image in {root}; expected at least one")
         found.update(dict.fromkeys(hits))
@@ -85,6 +87,8 @@ def find_masks(root: Path, masks: Any, images: list[Path]) -> dict[Path, Path]:
         return {}
     try:
         if isinstance(masks, str):
+            if not set(re.findall("{(.*?)}", masks)) <= {"folder", "stem"}:  # format() knows more, such as widths
+                raise ValueError
             found = {p: root / masks.format(folder=p.parent.name, stem=p.stem) for p in images}
         else:
             found = {root / image: root / mask for image, mask in masks.items()}

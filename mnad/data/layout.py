@@ -16,6 +16,7 @@ import numpy as np
 from mnad.config import LayoutOptions
 from mnad.data.reading import list_images
 from mnad.run import UserError
+from mnad.run.files import regular
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Layout:
     masks: dict[Path, Path] = field(default_factory=dict)  # test anomaly -> its mask; empty without masks
     root: Path = Path()  # the folder that was read; the names of images in tables and splits start from it
     name: str = "wells"  # of the layout
+    note: str = ""  # which folder was taken as what, where that is not plain; printed
 
 
 def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
@@ -38,6 +40,7 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
         UserError: missing annotation, a line of another form, a label that is not 0 or 1, a name twice, a file
             without annotation or an annotation without file.
     """
+    regular(path, "lines 'name label'")
     if not path.is_file():
         raise UserError(f"{path}: missing; expected lines 'name label'")
     try:
@@ -78,8 +81,11 @@ def read_wells(root: Path, train: bool = True, test: bool = True, options: Layou
     layout = Layout()
     if train:
         layout.train = list_images(root / "train")
-        if (root / "proliv").is_dir() and any((root / "proliv").iterdir()):
-            layout.known = list_images(root / "proliv")
+        spills = root / "proliv"
+        if spills.exists() and not spills.is_dir():
+            raise UserError(f"{spills}: is a file; expected a folder of known spills, or nothing there")
+        if spills.is_dir() and any(spills.iterdir()):
+            layout.known = list_images(spills)
     if test:
         layout.test, layout.labels = read_annotation(root / "test" / "test_annotation.txt", root / "test" / "imgs")
     return layout

@@ -9,7 +9,7 @@ from mnad.data.generic import read_generic
 from mnad.data.layout import Layout, read_wells
 from mnad.data.mvtec import read_mvtec
 from mnad.data.textile import read_textile
-from mnad.data.two_folders import read_two_folders
+from mnad.data.two_folders import folder_names, read_two_folders
 from mnad.data.videos import is_video_file
 from mnad.run import UserError
 from mnad.run.files import shipped_folder
@@ -67,14 +67,14 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
         return "wells"
     if (root / "training" / "frames").is_dir() or (root / "testing" / "frames").is_dir():
         return "video"
-    if (root / options.normal).is_dir() or (root / options.abnormal).is_dir():
+    if options.normal or options.abnormal or folder_names(root, options):
         return "two_folders"
     if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
         return "textile"
     raise UserError(
         f"{root}: fits no known layout; expected train/ and test/imgs/ (wells), training/frames/ and testing/frames/ "
-        f"(video), train/good/ (mvtec), {options.normal}/ and {options.abnormal}/ (two_folders), train*.h5 (textile) "
-        "or --layout_options.description (generic)"
+        "(video), train/good/ (mvtec), two folders of usual names such as normal/ and abnormal/, good/ and bad/, no/ "
+        "and yes/ (two_folders), train*.h5 (textile) or --layout_options.description (generic)"
     )
 
 
@@ -93,6 +93,9 @@ def read_layout(
     if name not in LAYOUTS:
         raise UserError(f"layout: expected auto, {', '.join(LAYOUTS)} or video, got {name!r}")
     return replace(LAYOUTS[name](root, train, test, options), root=root, name=name)
+
+
+DEMO = CONFIGURATIONS / "demo.yaml"  # of training without data, on drawn wells
 
 
 def configuration_for(config: DataConfig) -> Path | None:

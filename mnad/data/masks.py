@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 
 from mnad.config import Fit
+from mnad.data.decoding import decode
 from mnad.data.hdf5 import is_member, member
 from mnad.data.images import box
 from mnad.data.layout import Layout
-from mnad.data.reading import decode, read_bytes, read_image
+from mnad.data.reading import read_bytes, read_image
 from mnad.run import UserError
 
 

@@ -89,7 +89,7 @@ def expand(word: str, endings: tuple[str, ...] = SUFFIXES, passed: PassedOver | 
     """The files that one word means; see :func:`find_images`."""
     passed = PassedOver() if passed is None else passed
     path = Path(word)
-    if path.is_dir():
+    if os.path.isdir(word):  # False for a name that the system refuses; whoever opens it says why
         yield from _walk(path, endings, passed)
     elif not os.path.lexists(word) and glob.has_magic(word):
         # ** follows links to folders, perhaps in a circle: the shortest name of each file counts
@@ -100,7 +100,7 @@ def expand(word: str, endings: tuple[str, ...] = SUFFIXES, passed: PassedOver | 
         if not matches:
             yield path  # whoever opens it says that it is missing
         for match in matches:
-            if match.is_dir():
+            if os.path.isdir(match):
                 passed.add("folder that a pattern matches", match)
             elif match.suffix.lower() not in endings:
                 passed.add("unknown ending", match)

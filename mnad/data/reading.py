@@ -1,8 +1,6 @@
 """Reading photographs: any size, depth and channel count becomes uint8 RGB of one size. Without torch."""
 
 import hashlib
-import io
-import os
 import stat
 import warnings
 from dataclasses import dataclass
@@ -11,18 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mnad.data.decoding import decode
 from mnad.data.hdf5 import is_member, member
 from mnad.data.paths import SUFFIXES
 from mnad.run import UserError
 
-MAX_PIXELS = 100_000_000
-PLAIN = 64_000  # bytes of a JPEG that cannot hold too many pixels: at least one bit for 64 of them
-ORIENTATION = 0x0112  # EXIF tag
+STRIP = 1_000_000  # pixels that are converted at once
 COLOUR = 0.02  # on [-1, 1]; the greyest colour picture of the wells has 0.068
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files of ``folder`` (not below it), sorted by name; warns of files with other endings.
+    """Image files of ``folder`` (not below it), sorted by name; warns of folders in it and of files with other endings.
 
     Raises:
         UserError: the folder is missing or holds no image.
@@ -34,6 +31,9 @@ def list_images(folder: Path) -> list[Path]:
     others = [p for p in seen if p.suffix.lower() not in SUFFIXES and p.is_file()]
     if others:
         warnings.warn(f"{folder}: passed over {len(others)} files of other endings (first: {others[0]})", stacklevel=2)
+    inner = [p for p in seen if p.is_dir() and p not in paths]
+    if inner:
+        warnings.warn(f"{folder}: passed over {len(inner)} folders in it (first: {inner[0]})", stacklevel=2)
     if not paths:
         raise UserError(f"{folder}: holds no image; expected files ending in {', '.join(SUFFIXES)}")
     return paths
@@ -45,20 +45,27 @@ def to_rgb8(image: np.ndarray, name: object) -> np.ndarray:
     Raises:
         UserError: another depth or channel count.
     """
-    if image.dtype == np.uint16:
-        image = (image // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise UserError(f"{name}: pixels of type {image.dtype}; expected 8 or 16 bit")
     channels = 1 if image.ndim == 2 else image.shape[2]
-    if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    if channels == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if channels == 4:
-        alpha = image[..., 3:].astype(np.float32) / 255
-        white = image[..., :3] * alpha + 255 * (1 - alpha)
-        return np.ascontiguousarray(np.rint(white).astype(np.uint8)[..., ::-1])
-    raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
+    if channels not in (1, 3, 4):
+        raise UserError(f"{name}: {channels} channels; expected grey, RGB or RGBA")
+    rgb = np.empty((*image.shape[:2], 3), dtype=np.uint8)
+    step = max(1, STRIP // image.shape[1])
+    for top in range(0, len(image), step):  # a few rows at a time, so that a large image is not there several times
+        rgb[top : top + step] = strip_to_rgb8(image[top : top + step], channels)
+    return rgb
+
+
+def strip_to_rgb8(image: np.ndarray, channels: int) -> np.ndarray:
+    """:func:`to_rgb8` of a few rows."""
+    if image.dtype == np.uint16:
+        image = (image // 257).astype(np.uint8)
+    if channels < 4:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB)
+    alpha = image[..., 3:].astype(np.float32) / 255
+    white = image[..., :3] * alpha + 255 * (1 - alpha)
+    return np.rint(white).astype(np.uint8)[..., ::-1]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -78,77 +85,6 @@ def read_bytes(path: Path) -> bytes:
     if not data:
         raise UserError(f"{path}: is empty (zero bytes); expected an image file")
     return data
-
-
-def max_pixels() -> int:
-    """Largest number of pixels of an image: ``MNAD_MAX_PIXELS`` of the environment, 100,000,000 without it.
-
-    Raises:
-        UserError: the variable is no whole number above 0.
-    """
-    text = os.environ.get("MNAD_MAX_PIXELS", str(MAX_PIXELS))
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"MNAD_MAX_PIXELS: expected a whole number above 0, got {text!r}")
-    return int(text)
-
-
-def header(data: bytes, name: object) -> int:
-    """Check what the header says before anything is decoded; returns the EXIF orientation, 1 to 8.
-
-    Raises:
-        UserError: too many pixels, or an animation, of which one frame would be taken for all.
-    """
-    from PIL import Image
-
-    limit = max_pixels()
-    Image.MAX_IMAGE_PIXELS = None  # the limit above is the one that counts
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height <= limit:  # else nothing of it is decoded
-                frames, orientation = getattr(image, "n_frames", 1), int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # OpenCV may know the format, or says why not
-        return 1
-    if width * height > limit:
-        raise UserError(f"{name}: {width} x {height} pixels; expected at most {limit:,} (MNAD_MAX_PIXELS)")
-    if frames > 1:
-        raise UserError(f"{name}: {frames} frames; expected a still image")
-    return orientation
-
-
-def upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """``image`` (H x W [x C]) turned and mirrored as the EXIF tag says; 1 and unknown values leave it as it is."""
-    if orientation in (2, 4):
-        image = image[:, ::-1] if orientation == 2 else image[::-1]
-    elif orientation == 3:
-        image = image[::-1, ::-1]
-    elif orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-        flips = {5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[orientation]
-        image = image[:: flips[0], :: flips[1]]
-    return np.ascontiguousarray(image)
-
-
-def decode(data: bytes, name: object) -> np.ndarray:
-    """The pixels of a file's content as OpenCV decodes them, upright: H x W [x C], grey, BGR or BGRA, of its own depth.
-
-    The header is looked at first wherever it can matter: a small file holds few pixels, whatever it says.
-
-    Raises:
-        UserError: not an image, cut off, or see :func:`header`.
-    """
-    jpeg = data.startswith(b"\xff\xd8")
-    if jpeg and b"\xff\xd9" not in data[-1024:]:
-        raise UserError(f"{name}: is cut off (a JPEG without its end); expected a whole image file")
-    plain = jpeg and b"Exif\0" not in data[:4096] and len(data) < PLAIN
-    orientation = 1 if plain else header(data, name)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UserError(f"{name}: is not a readable image; expected {', '.join(SUFFIXES)}")
-    return image if orientation == 1 else upright(image, orientation)
 
 
 def check_array(image: np.ndarray, name: object = "image") -> np.ndarray:
@@ -176,7 +112,7 @@ def read_photo(source: "Path | str | np.ndarray") -> Photo:
     """Read one file, one image inside an HDF5 file (:mod:`mnad.data.hdf5`), or take one array.
 
     Raises:
-        UserError: see :func:`read_bytes`, :func:`decode`, :func:`to_rgb8`, :func:`check_array` and
+        UserError: see :func:`read_bytes`, :func:`mnad.data.decoding.decode`, :func:`to_rgb8`, :func:`check_array` and
             :func:`mnad.data.hdf5.member`.
     """
     if isinstance(source, np.ndarray):
@@ -189,7 +125,9 @@ def read_photo(source: "Path | str | np.ndarray") -> Photo:
         data = read_bytes(path)
         stored = decode(data, path)
         pixels = to_rgb8(stored, path)
-    grey = stored.ndim == 2 or (stored.shape[2] == 4 and bool((stored[..., :3] == stored[..., :1]).all()))
+    grey = stored.ndim == 2 or (
+        stored.shape[2] == 4 and all(bool((stored[..., 0] == stored[..., c]).all()) for c in (1, 2))
+    )
     return Photo(pixels, hashlib.sha256(data).hexdigest(), grey)
 
 

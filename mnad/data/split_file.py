@@ -1,11 +1,12 @@
 """Which image played which role, written beside a run; ``--layout_options.description split.json`` repeats it."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnad.data.layout import Layout
-from mnad.data.reading import read_photo
+from mnad.data.reading import read_bytes, read_photo
 from mnad.run import UserError
 from mnad.run.files import read_config, read_json
 
@@ -41,6 +42,21 @@ def run_of(checkpoint: Path) -> tuple[Path, dict] | None:
     folder = (checkpoint if checkpoint.is_dir() else checkpoint.parent).resolve()
     runs = ((f, read_config(f)) for f in (folder, folder.parent) if (f / NAME).is_file())
     return next(((f, config) for f, config in runs if config), None)
+
+
+def own_split(checkpoint: Path, root: Path) -> Path | None:
+    """``split.json`` of the run that ``checkpoint`` lies in, where ``root`` holds just the images, by name and content,
+    that its training and its threshold have seen; None otherwise."""
+    run = run_of(checkpoint)
+    if run is None:
+        return None
+    path = run[0] / NAME
+    digests: dict[str, str] = read_json(path).get("sha256", {})
+    try:
+        same = all(hashlib.sha256(read_bytes(root / name)).hexdigest() == digest for name, digest in digests.items())
+    except UserError:  # one of them is not there
+        return None
+    return path if digests and same else None
 
 
 def seen_before(checkpoint: Path, root: Path, tested: Mapping[str, str]) -> None:
@@ -90,22 +106,3 @@ def seen_before(checkpoint: Path, root: Path, tested: Mapping[str, str]) -> None
             f"{checkpoint} (first: {copies[0]} is {names[tested[copies[0]]]})",
             stacklevel=2,
         )
-
-
-def check_resumed_data(path: Path, split: Mapping) -> None:
-    """A resumed run must go on with the images that it began with, by name and content.
-
-    Raises:
-        UserError: the stored ``split.json`` says otherwise; names the first difference.
-    """
-    if not path.is_file():
-        return
-    stored = read_json(path, "the split of a run")
-    for key in ("train", "validation", "known"):
-        before, now = (set(found.get(key, ())) for found in (stored, split))
-        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
-            if names:
-                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
-    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
-    if changed:
-        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")

@@ -19,7 +19,7 @@ from mnad.config import LayoutOptions
 from mnad.data.hdf5 import SUFFIXES, open_images
 from mnad.data.layout import Layout
 from mnad.data.two_folders import seeded_parts
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 
 COLUMNS = ("index", "indication_value")
 
@@ -35,8 +35,8 @@ def read_table(path: Path) -> tuple[list[Path], np.ndarray]:
         raise UserError(f"{table_path}: missing; expected a CSV file with the columns {', '.join(COLUMNS)}")
     try:
         table = pd.read_csv(table_path)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{table_path}: is no CSV file ({error}); expected one") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{table_path}: is no CSV file ({one_line(error)}); expected one") from error
     for column in COLUMNS:
         if column not in table or not pd.api.types.is_integer_dtype(table[column]):
             raise UserError(f"{table_path}: no whole numbers in column {column!r}; expected {', '.join(COLUMNS)}")

@@ -17,10 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mnad.data.decoding import check_pixels
 from mnad.data.paths import VIDEO_SUFFIXES, natural_key
 from mnad.data.reading import list_images, read_photo, resize, to_rgb8
 from mnad.run import UserError
+from mnad.run.files import regular
 
+LOST_AT_ONCE = 500  # frames of a film that are lost one after the other before the rest is given up
 LABEL_FOLDERS = ("testing/labels", "testing/test_frame_mask")  # the second is ShanghaiTech's
 
 
@@ -62,15 +65,21 @@ def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
     lost to damage or to a cut, as far as the film says how many it has.
 
     Raises:
-        UserError: not a single frame can be decoded.
+        UserError: too many pixels, not a single frame can be decoded, or, after the frames before, nothing more: the
+            film is cut off, or says that it has more frames than it does.
     """
     capture = cv2.VideoCapture(str(path))
     try:
+        check_pixels(*(int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)), path)
         expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         number = found = 0
+        lost: list[int] = []  # the last frames, one after the other
         while True:
             more, image = capture.read()
             if not more and number >= expected:
+                break
+            lost = [] if more else [*lost, number]
+            if len(lost) > LOST_AT_ONCE:
                 break
             if not more:
                 capture.set(cv2.CAP_PROP_POS_FRAMES, number + 1)
@@ -81,6 +90,8 @@ def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
         capture.release()
     if found == 0:
         raise UserError(f"{path}: no frame can be decoded; expected a readable .mp4 or .avi video")
+    if len(lost) > LOST_AT_ONCE:
+        raise UserError(f"{path}: nothing can be decoded from frame {lost[0]} of {expected} on; expected a whole video")
 
 
 @dataclass(frozen=True)
@@ -156,13 +167,18 @@ def read_label_file(path: Path, count: int) -> np.ndarray:
         UserError: missing, no .npy of numbers, another length, or a value that is not 0 or 1.
     """
     try:
-        labels = np.load(path, allow_pickle=False)
+        # mapped, so that a header that lies about the size takes no memory
+        labels = np.load(regular(path, "frame labels"), mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected frame labels (0 or 1, {count} values)") from error
-    except (OSError, ValueError, EOFError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # numpy's and its parser's of Python for a header that is none
         raise UserError(f"{path}: is not a .npy array; expected frame labels (0 or 1, {count} values)") from error
     if not isinstance(labels, np.ndarray) or labels.size != max(labels.shape, default=0):
         raise UserError(f"{path}: shape {getattr(labels, 'shape', None)}; expected 1 x {count} labels")
+    if labels.dtype.kind not in "biuf":
+        raise UserError(f"{path}: values of type {labels.dtype}; expected numbers")
     labels = labels.reshape(-1)
     if len(labels) != count:
         raise UserError(f"{path}: {len(labels)} labels; expected {count}, one for each test frame")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mnad.data.changes import calibration_sets
+from mnad.data.clips import Clips
 from mnad.data.images import Images as Photos
 from mnad.data.source import Source, batches
 from mnad.detector.core import Core, Images
@@ -40,7 +41,7 @@ class Calibrated(Core):
             score name -> N scores of the validation normals, and -> K scores of the known anomalies; float64.
 
         Raises:
-            UserError: see :func:`mnad.scoring.threshold.choose_threshold`.
+            UserError: a score that is not finite, or see :func:`mnad.scoring.threshold.choose_threshold`.
         """
         validation = self.source(validation, "validation normals")
         known = None if known is None else self.source(known, "known anomalies")
@@ -53,10 +54,24 @@ class Calibrated(Core):
             known_raw = self._joined(sets[1])
         for key, score in self.scores.items():
             score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
-        normal, anomalous = self.combine(normal_raw), self.combine(known_raw)
+        normal, anomalous = self._scores_of_films(normal_raw, validation), self.combine(known_raw)
+        for key in (key for scores in (normal, anomalous) for key, v in scores.items() if not np.isfinite(v).all()):
+            raise UserError(f"score {key!r}: not finite; expected a model whose training did not diverge")
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
         self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous
+
+    def _scores_of_films(self, raw: dict[str, np.ndarray], source: Source) -> dict[str, np.ndarray]:
+        """Scores of ``source`` from its raw terms; of videos each begins without a past."""
+        if not isinstance(source, Clips):
+            return self.combine(raw)
+        ends = np.cumsum(source.lengths)[:-1]
+        parts = {key: np.split(values, ends) for key, values in raw.items()}
+        films = [
+            self.combine({key: split[i] for key, split in parts.items()}, self.new_pasts())
+            for i in range(len(source.lengths))
+        ]
+        return {key: np.concatenate([film[key] for film in films]) for key in raw}
 
     @property
     def statistics_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,7 @@ from mnad.model.network import Network, Output
 from mnad.model.threads import one_thread_each
 from mnad.run import UserError
 from mnad.run.ahead import ahead
+from mnad.scoring.causal import Pasts
 from mnad.scoring.drift import Reference
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold
@@ -142,8 +143,11 @@ class Core(Measuring):
         return sum(p.numel() for model in self.models for p in model.parameters())
 
     def label(self, score: str) -> str:
-        """``score``, with the terms that are left of it where the model lacks some."""
-        return self.scores[score].label(score)
+        """What tables call ``score``: see :meth:`mnad.scoring.scores.Score.label`; its name in brackets where another
+        score has the same label."""
+        labels = {name: one.label(name) for name, one in self.scores.items()}
+        same = list(labels.values()).count(labels[score]) > 1
+        return f"{labels[score]} ({score})" if same else labels[score]
 
     def to(self, device: str) -> Self:
         """Move model and scores; ``auto`` is CUDA where there is one."""
@@ -184,26 +188,44 @@ class Core(Measuring):
             _, out, raw = self.measure(x.to(self.device), target.to(self.device))
             return {key: values.cpu().numpy() for key, values in raw.items()}, out.nearest
 
-        parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
+        # one array from the start: small ones that stay among large ones that go would tear holes into the memory
+        found = {key: np.empty((len(source), score.columns)) for key, score in self.scores.items()}
+        done = 0
         with self.one_thread_each() as threads:
             # frames of films are decoded one after the other
             workers = threads if threads > 1 and isinstance(source, Photos | Windows) else 0
             for raw, nearest in ahead(work, index_batches(len(source), batch_size, f"score {name}"), workers, "score"):
                 for key, values in raw.items():
-                    parts[key].append(values)
+                    found[key][done : done + len(values)] = values
+                done += len(next(iter(raw.values())))
                 if counts is not None and nearest is not None:
                     counts += torch.bincount(nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, len(score.low)))] for key, score in self.scores.items()}
-        return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
+        return found
 
     def one_thread_each(self) -> AbstractContextManager[int]:
         """See :func:`mnad.model.threads.one_thread_each`."""
         return one_thread_each(self.device)
 
-    def combine(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Raw terms (N x T) -> scores (N), by score name."""
+    def combine(self, raw: Mapping[str, np.ndarray], pasts: Pasts | None = None) -> dict[str, np.ndarray]:
+        """Raw terms (N x T) -> scores (N), by score name.
+
+        Args:
+            pasts: of the camera (:meth:`new_pasts`) whose next frames these are, in their order; a causal score is
+                scaled by them and learns the frames. None for photographs, and for scores of one scale.
+        """
+        found = {}
         with torch.inference_mode():
-            return {key: self.scores[key](torch.from_numpy(v).to(self.device)).cpu().numpy() for key, v in raw.items()}
+            for key, values in raw.items():
+                past = pasts.get(key) if pasts else None
+                moved = torch.from_numpy(values if past is None else past.adapt(values)).to(self.device)
+                scores = self.scores[key](moved).cpu().numpy()
+                found[key] = scores if past is None else past.average(scores)
+        return found
+
+    def new_pasts(self) -> Pasts:
+        """What the causal scores know of a camera before its first frame, by name; empty without such scores."""
+        found = {key: score.new_past() for key, score in self.scores.items()}
+        return {key: past for key, past in found.items() if past is not None}
 
     @torch.inference_mode()
     def outputs(self, images: np.ndarray) -> Output:

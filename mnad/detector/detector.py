@@ -1,6 +1,7 @@
 """The detector: verdicts, pictures of what it sees, and its file."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,20 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnad.config import DetectorConfig
 from mnad.data.clips import Windows
 from mnad.data.images import fitted, to_input
 from mnad.data.reading import are_grey, no_colour, read_photo
 from mnad.detector.calibration import Calibrated
+from mnad.detector.schema import check_model, config_from_json, load_part, record_from_json, thresholds_from_json
 from mnad.model.build import MODELS, config_class
 from mnad.run import UserError
 from mnad.run.ahead import ahead, batched
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
-from mnad.run.old_keys import modernise
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
+from mnad.scoring.causal import Pasts
 from mnad.scoring.drift import Reference
-from mnad.scoring.threshold import Threshold
 
 
 class Detector(Calibrated):
@@ -72,7 +72,13 @@ class Detector(Calibrated):
                 found[row] = verdict
         return found
 
-    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
+    def judge(
+        self,
+        names: Sequence[str],
+        frames: np.ndarray,
+        statistics: bool = False,
+        pasts: Sequence[Pasts | None] | None = None,
+    ) -> list[Verdict]:
         """The verdict on each of ``frames``, under its name; the test changes no memory item. A picture without colour
         has that as its error where the verdict rests on colour.
 
@@ -80,31 +86,44 @@ class Detector(Calibrated):
             frames: N x (P + 1) x H x W x 3 uint8 of the configured size; P = 0 for photographs, 4 for prediction,
                 whose verdict is on the last frame.
             statistics: also fill :attr:`mnad.run.verdict.Verdict.statistics`, for a gauge of drift.
+            pasts: of the camera that each frame comes from (:meth:`new_pasts`), its frames in their order; None for
+                photographs, which have no past.
 
         Raises:
             UserError: the detector is not calibrated.
         """
         self.check_calibrated()
-        score = self.scores[self.primary]
         with torch.inference_mode():
             x, target = (part.to(self.device) for part in Windows(frames).inputs(np.arange(len(frames))))
             factors = None if self.correction is None else self.correction.gains(target)
-            raw = self.measure(x, target, self.primary, factors)[2][self.primary]
-            scores = score(raw).tolist()
-            mean = raw.unflatten(1, (self.config.members, -1)).mean(dim=1)  # over the members
+            raw = self.measure(x, target, self.primary, factors)[2][self.primary].cpu().numpy()
         gains = named_gains(factors, len(names))
         looks: list[dict[str, float]] = [{} for _ in names]
         if statistics:
-            values = self.statistics(frames[:, -1], terms=raw.cpu().numpy()).tolist()
+            values = self.statistics(frames[:, -1], terms=raw).tolist()
             looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
+        scores, terms = self._followed(raw, pasts).tolist(), self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
-        found = []
-        for name, value, own, gain, look in zip(names, scores, mean.tolist(), gains, looks, strict=True):
-            terms = dict(zip(score.names, own, strict=True))
-            found.append(Verdict(name, value, threshold, terms, gains=gain, statistics=look))
-        for i in np.flatnonzero(are_grey(frames[:, -1])) if self.needs_colour else ():
-            found[i] = Verdict(names[i], error=no_colour(names[i]))
+        mean = raw.reshape(len(names), -1, len(terms)).mean(axis=1)  # over the members
+        found = [
+            Verdict(name, score, threshold, dict(zip(terms, values, strict=True)), gains=gain, statistics=look)
+            for name, score, values, gain, look in zip(names, scores, mean.tolist(), gains, looks, strict=True)
+        ]
+        grey = are_grey(frames[:, -1]) if self.needs_colour else np.zeros(len(names), dtype=bool)
+        for i, verdict in enumerate(found):
+            if not math.isfinite(verdict.score):
+                reason = f"{verdict.path}: its score is not finite ({verdict.score}); expected an undamaged detector"
+                found[i] = Verdict(verdict.path, error=reason)
+            if grey[i]:
+                found[i] = Verdict(verdict.path, error=no_colour(verdict.path))
         return found
+
+    def _followed(self, raw: np.ndarray, pasts: Sequence[Pasts | None] | None) -> np.ndarray:
+        """Primary scores of frames of one or many cameras, N x T -> N."""
+        primary = self.primary
+        if not pasts or self.scores[primary].causal is None:
+            return self.combine({primary: raw})[primary]
+        return np.concatenate([self.combine({primary: raw[i : i + 1]}, past)[primary] for i, past in enumerate(pasts)])
 
     @torch.inference_mode()
     def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,18 +186,27 @@ class Detector(Calibrated):
         path = find_checkpoint(path)
         tensors, texts = read_checkpoint(path)
         try:
-            detector = cls(config_from_json(texts["config"]))
-            stored = modernise(texts["thresholds"])
-            detector.thresholds = {key: Threshold.from_json(value) for key, value in stored.items()}
-            detector.record = dict(texts["record"])
+            config = config_from_json(texts["config"])
+            check_model(config, tensors)
+            detector = cls(config)
             if "gauge.reference" in tensors:
-                values = tensors["gauge.reference"].numpy()
+                values = tensors.pop("gauge.reference").numpy()
                 detector.reference = Reference(values, detector.statistics_names)
             for part, module in detector._parts():
-                module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
+                load_part(module, part, tensors)
+            parts = tuple(part for part, _ in detector._parts())
+            surplus = [name for name in tensors if not name.startswith(parts)]
+            if surplus:
+                raise ValueError(f"{surplus[0]} belongs to no part of it")
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
+        try:
+            detector.thresholds = thresholds_from_json(texts["thresholds"], detector.scores)
+            detector.record = record_from_json(texts["record"])
+        except (KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"{path}: is damaged ({reason}); expected thresholds and record of a training") from error
         return detector
 
 
@@ -187,25 +215,3 @@ def named_gains(factors: Tensor | None, count: int) -> list[dict[str, float]]:
     if factors is None:
         return [{} for _ in range(count)]
     return [{"red": red, "green": green, "blue": blue} for red, green, blue in factors.tolist()]
-
-
-def config_from_json(stored: dict) -> DetectorConfig:
-    """The configuration of a checkpoint, checked like one from the command line.
-
-    Raises:
-        ValueError: keys or types that ``DetectorConfig`` does not have.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    stored = modernise(stored)
-    model = config_class(stored["model"]["name"])
-    if "memae_items" not in model.__dataclass_fields__:  # until 2026-11-25 it stood in every model
-        stored["model"].pop("memae_items", None)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(DetectorConfig, skip={"model"})
-    parser.add_class_arguments(model, "model")
-    try:
-        parsed = parser.parse_object(stored)
-    except ArgumentError as error:
-        raise ValueError(str(error)) from error
-    return DetectorConfig(**parser.instantiate(parsed).as_dict())

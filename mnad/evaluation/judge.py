@@ -107,20 +107,23 @@ def frame_table(detector: Detector, terms: VideoTerms, labels: np.ndarray | None
     """One row for each scored frame of one video.
 
     Columns: ``video``; ``frame`` (counted from 0); ``label`` if there are ``labels`` (one for each frame of the
-    video; official: prediction drops the first four); for each score ``score_NAME`` (over this
-    video's own minimum and maximum), ``NAME_TERM`` (raw terms) and, if calibrated, ``online_NAME`` (on the scale of
-    the validation videos: needs no future frame) and ``verdict_NAME``; ``regular_score`` (E_t); ``updated`` (0 or 1).
+    video; official: prediction drops the first four); for each score ``score_NAME`` (over this video's own minimum and
+    maximum, which needs all of it), ``NAME_TERM`` (raw terms) and, if calibrated, ``causal_NAME`` (needs no later
+    frame: on the scale of the validation videos, of a score with ``causal`` by way of this video's own past) and
+    ``verdict_NAME``, 1 where that reaches the threshold; ``regular_score`` (E_t); ``updated`` (0 or 1).
     """
     count = len(terms.regular)
     table: dict[str, object] = {"video": [terms.name] * count, "frame": np.arange(terms.first, terms.first + count)}
     if labels is not None:
         table["label"] = labels[terms.first :]
-    online = detector.combine(terms.raw)
+    causal = detector.combine(terms.raw, detector.new_pasts())
     for name, score in detector.scores.items():
+        if not np.isfinite(terms.raw[name]).all() or not np.isfinite(causal[name]).all():
+            raise UserError(f"score {name!r}: not finite for video {terms.name}; expected an undamaged detector")
         table[f"score_{name}"] = video_scores(score, terms.raw[name])
         if name in detector.thresholds:
-            table[f"online_{name}"] = online[name]
-            table[f"verdict_{name}"] = (online[name] >= detector.thresholds[name].value).astype(int)
+            table[f"causal_{name}"] = causal[name]
+            table[f"verdict_{name}"] = (causal[name] >= detector.thresholds[name].value).astype(int)
         table |= {f"{name}_{term}": terms.raw[name][:, i] for i, term in enumerate(score.names)}
     table |= {"regular_score": terms.regular, "updated": terms.updated.astype(int)}
     return pd.DataFrame(table)
@@ -140,12 +143,12 @@ def frame_metrics(detector: Detector, table: pd.DataFrame) -> dict[str, dict[str
 
     ``auroc``: frame-level AUC of the paper's score over all frames together (micro), the number the paper reports;
     ``auroc_videos``: by video, None where a class is absent; ``auroc_video_mean``: mean over the others (macro).
-    The verdict is that of ``online_NAME``, the only one that a live camera can have.
+    The verdict is that of ``causal_NAME``, the only one that a live camera can have.
     """
     names = list(detector.scores)
     reported = {name: table[f"score_{name}"].to_numpy() for name in names}
-    online = {name: table[f"online_{name}"].to_numpy() for name in names if name in detector.thresholds}
-    found = judge_scores(reported, table["label"].to_numpy(), detector.thresholds, online)
+    causal = {name: table[f"causal_{name}"].to_numpy() for name in names if name in detector.thresholds}
+    found = judge_scores(reported, table["label"].to_numpy(), detector.thresholds, causal)
     for name in names:
         videos = auroc_by_video(table, f"score_{name}")
         present = [value for value in videos.values() if value is not None]

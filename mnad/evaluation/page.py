@@ -1,55 +1,98 @@
 """The report of a run: the page of :mod:`mnad.line.report` over its test images, from the scores it has already."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from mnad.config import past_frames
 from mnad.data.dataset import Photographs, Videos
-from mnad.data.reading import read_photo, resize
-from mnad.data.videos import FrameFolder
 from mnad.detector import Detector
+from mnad.evaluation.items import Reader, read_items
+from mnad.evaluation.pictures import judged
 from mnad.evaluation.result import Evaluation
-from mnad.line.report import write_report
-from mnad.line.scoring import small
-from mnad.line.summary import Summary, View
+from mnad.line.report import Known, MemoryItem, MemorySection, heat, jpeg, write_report
+from mnad.line.summary import Summary
+from mnad.report.tables import health_line, rate
 from mnad.run.verdict import Verdict
 
-
-def photograph_view(data: Photographs, index: int) -> Callable[[], View]:
-    """Reads the test photograph at ``index`` when it is called."""
-    return lambda: (small(read_photo(data.test.sources[index]).pixels), data.test[index][None])
-
-
-def frame_view(video: object, frame: int, past: int, size: tuple[int, int]) -> Callable[[], View | None]:
-    """Reads one frame of a video, and those before it, when it is called; None for a film that would be read anew."""
-
-    def view() -> View | None:
-        if not isinstance(video, FrameFolder):
-            return None
-        pictures = [read_photo(path).pixels for path in video.paths[frame - past : frame + 1]]
-        return small(pictures[-1]), np.stack([resize(picture, size) for picture in pictures])
-
-    return view
+NAMED = 20  # missed anomalies that are named
+SHOWN_ITEMS = 12
 
 
 def summarise(detector: Detector, data: Photographs | Videos, evaluation: Evaluation) -> Summary:
     """Verdicts of the primary score from the table of ``evaluation``; of videos the causal one."""
-    summary, table = Summary(), evaluation.table
-    threshold, primary = detector.thresholds[detector.primary].value, detector.primary
-    if isinstance(data, Photographs):
-        for i, (name, score) in enumerate(zip(table["file"], table[f"score_{primary}"], strict=True)):
-            summary.add(Verdict(name, float(score), threshold), photograph_view(data, i))
-        return summary
-    videos = {video.name: video for video in data.test}
-    size, past = detector.config.images.size, past_frames(detector.config.model.variant)
+    summary, primary = Summary(), detector.primary
+    threshold = detector.thresholds[primary].value
+    test = judged(detector, data, evaluation)
     terms = detector.scores[primary].names
-    for row in table.to_dict("records"):
-        raw = {name: row[f"{primary}_{name}"] for name in terms}
-        verdict = Verdict(f"{row['video']}:{row['frame']}", row[f"online_{primary}"], threshold, raw)
-        summary.add(verdict, frame_view(videos[row["video"]], row["frame"], past, size))
+    rows = evaluation.table.to_dict("records") if isinstance(data, Videos) else []
+    for i, (name, score) in enumerate(zip(test.names, test.scores.tolist(), strict=True)):
+        raw = {term: rows[i][f"{primary}_{term}"] for term in terms} if rows else {}
+        summary.add(Verdict(name, score, threshold, raw), partial(test.view, i))
     return summary
+
+
+def against_labels(evaluation: Evaluation, primary: str) -> Known | None:
+    """What the labels say of the verdicts; None without any, or with a class absent."""
+    metrics, table = evaluation.scores.get(primary), evaluation.table
+    if not metrics or metrics["tpr"] is None or metrics["tnr"] is None:
+        return None
+    found = metrics["n_anomalous"] - metrics["confusion"]["fn"]
+    passed = metrics["n_normal"] - metrics["confusion"]["fp"]
+    lines = [
+        f"{found} of {metrics['n_anomalous']} anomalies were found: TPR {rate(metrics['tpr'], metrics['tpr_ci95'])}.",
+        f"{passed} of {metrics['n_normal']} normals passed: TNR {rate(metrics['tnr'], metrics['tnr_ci95'])}.",
+        f"AUROC {metrics['auroc']:.4f}. In brackets: 95 % intervals. The threshold never saw these pictures.",
+    ]
+    if "file" not in table:  # frames of videos: too many to name
+        return Known(lines)
+    anomalous = table[f"verdict_{primary}"] == 1
+    missed = table[(table["label"] == 1) & ~anomalous]
+    told = [f"{name} ({score:.3g})" for name, score in zip(missed["file"], missed[f"score_{primary}"], strict=True)]
+    more = [f"and {len(told) - NAMED} more"] if len(told) > NAMED else []
+    return Known(lines, told[:NAMED] + more, set(table["file"][(table["label"] == 0) & anomalous]))
+
+
+def marked(picture: np.ndarray, reader: Reader, stride: int) -> np.ndarray:
+    """H x W x 3 uint8, enlarged to at least 144 pixels of width, with a frame around the place of a query."""
+    scale = max(1, -(-144 // picture.shape[1]))
+    large = np.ascontiguousarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
+    top, left, side = reader.row * stride * scale, reader.column * stride * scale, stride * scale
+    for grow, colour in ((0, (0, 0, 0)), (1, (255, 255, 255))):
+        corner = (left + side - 1 - grow, top + side - 1 - grow)
+        cv2.rectangle(large, (left + grow, top + grow), corner, colour, 1)
+    return large
+
+
+def memory_section(detector: Detector, data: Photographs, evaluation: Evaluation) -> MemorySection | None:
+    """What each memory item stands for among the test photographs; None without a memory that can be shown."""
+    flagged = evaluation.table[f"verdict_{detector.primary}"].to_numpy() == 1
+    items = read_items(detector, data.test, flagged)
+    if not items:
+        return None
+    stride, ceiling = detector.model.stride, max(float(item.attention.max()) for item in items)
+    shown = []
+    for item in items[:SHOWN_ITEMS]:
+        told = f"nearest of {item.share:.1%} of the queries"
+        told += "" if item.flagged is None else f", {item.flagged:.1%} in flagged pictures"
+        pictures = [jpeg(marked(data.test[reader.image], reader, stride)) for reader in item.readers]
+        shown.append(
+            MemoryItem(f"item {item.number}", told.replace("%", " %"), jpeg(heat(item.attention, ceiling)), pictures)
+        )
+    health = evaluation.memory or {}
+    lines = [
+        f"Each place of {stride} x {stride} pixels asks the memory (a query) and reads a mixture of its {len(items)} "
+        "items, weighted by how similar they are. First picture: the weight of the item by place, mean over the test, "
+        "brighter is more, one scale for all. The others: the places that are nearest to it, framed, each in another "
+        "picture.",
+    ]
+    if health:
+        lines.append(health_line(health).capitalize() + ".")
+    if len(items) > SHOWN_ITEMS:
+        lines.append(f"The {SHOWN_ITEMS} most used items of {len(items)} are shown.")
+    return MemorySection(lines, shown)
 
 
 def write_run_report(
@@ -58,4 +101,8 @@ def write_run_report(
     """``report.html`` in ``folder``, of the last evaluation: that of photographs, or without test-time update."""
     evaluation = list(evaluations.values())[-1]
     summary = summarise(detector, data, evaluation)
-    return write_report(folder / "report.html", summary, detector, f"{folder.name}: test of {data.root.name}")
+    memory = memory_section(detector, data, evaluation) if isinstance(data, Photographs) else None
+    doubts = evaluation.scores.get(detector.primary, {}).get("doubts", [])
+    title = f"{folder.name}: test of {data.root.name}"
+    known = against_labels(evaluation, detector.primary)
+    return write_report(folder / "report.html", summary, detector, title, doubts=doubts, known=known, memory=memory)

@@ -109,7 +109,8 @@ def judge_scores(
     thresholds: Mapping[str, Threshold],
     decided: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, dict[str, object]]:
-    """Metrics of every score: those of :func:`mnad.scoring.metrics.judge`, ``verdict_auroc`` and :func:`doubts`.
+    """Metrics of every score: those of :func:`mnad.scoring.metrics.judge`, ``verdict_auroc``, ``validation`` (false
+    alarms ``fp`` of ``n_normal`` normals that the threshold was chosen on; None where nobody knows) and :func:`doubts`.
 
     Args:
         reported: score -> N values that ``auroc`` ranks. Of videos those of the paper's protocol, each video on its
@@ -127,6 +128,8 @@ def judge_scores(
         if decided is not None:
             ranked = judge(values, labels, None)
             metrics |= {key: ranked[key] for key in ("auroc", "auroc_ci95", "average_precision")}
+        kept = None if threshold is None else threshold.promise
+        metrics["validation"] = None if kept is None else {"fp": kept.false_alarms, "n_normal": kept.n_normal}
         metrics["doubts"] = doubts(metrics, threshold)
         found[name] = metrics
     return found

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mnad.data.changes import KINDS, PAIRS, Change, changed
 from mnad.data.images import Images
+from mnad.evaluation.drift import after_recent
 from mnad.evaluation.judge import Scorer
 from mnad.report.plotting import ANOMALOUS, FORMATS, NORMAL, PALETTE, TWO_COLUMNS, save_figure, style
 from mnad.run import UserError
@@ -49,10 +50,15 @@ def changed_sets(images: Images, changes: Iterable[Change], seed: int = 0) -> It
 
 
 def judge_change(
-    change: Change, scores: Mapping[str, np.ndarray], labels: np.ndarray, thresholds: Mapping[str, Threshold]
+    change: Change,
+    scores: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    thresholds: Mapping[str, Threshold],
+    recent: int = 0,
 ) -> list[dict[str, object]]:
     """One row for each score: ``change``; ``kind`` and ``strength`` of a single step (empty and NaN otherwise);
-    ``score``; ``tpr``, ``tnr`` and ``auroc``, each with ``_low`` and ``_high`` of its 95 % interval."""
+    ``score``; ``tpr``, ``tnr`` and ``auroc``, each with ``_low`` and ``_high`` of its 95 % interval; with ``recent``
+    images to move the threshold by also what :func:`mnad.evaluation.drift.after_recent` gives."""
     kind, strength = change.steps[0] if len(change.steps) == 1 else ("", np.nan)
     rows = []
     for name, values in scores.items():
@@ -62,25 +68,31 @@ def judge_change(
             interval: Any = metrics[f"{rate}_ci95"] or (np.nan, np.nan)
             value = np.nan if metrics[rate] is None else metrics[rate]
             row |= {rate: value, f"{rate}_low": interval[0], f"{rate}_high": interval[1]}
+        if recent:
+            row |= after_recent(values, labels, thresholds[name].value, recent)
         rows.append(row)
     return rows
 
 
-def robustness(scorer: Scorer, sets: Iterable[tuple[Change, Images]], labels: np.ndarray) -> pd.DataFrame:
+def robustness(
+    scorer: Scorer, sets: Iterable[tuple[Change, Images]], labels: np.ndarray, recent: int = 0
+) -> pd.DataFrame:
     """Rows of :func:`judge_change` for every score of ``scorer`` and each of ``sets``.
 
     Args:
         labels: of the images of every set, 1 = anomalous.
+        recent: images by which the threshold is moved before the others are judged once more; 0 for none.
     """
     rows = []
     for change, images in sets:
-        rows += judge_change(change, scorer.score_all(images, str(change)), labels, scorer.thresholds)
+        rows += judge_change(change, scorer.score_all(images, str(change)), labels, scorer.thresholds, recent)
     return pd.DataFrame(rows)
 
 
 def summary(frame: pd.DataFrame) -> dict[str, object]:
     """Of the rows of one score: ``clean``, ``mean`` over the changes and ``worst`` of the smaller one of TPR and TNR,
-    ``worst_change``; and the lowest TPR and TNR each with its change. None for what the rows do not have.
+    ``worst_change``; the lowest TPR and TNR each with its change; ``recent_lowest_tpr`` and ``recent_lowest_tnr``
+    after recent images moved the threshold, where the rows have it. None for what the rows do not have.
 
     Raises:
         UserError: no row.
@@ -95,24 +107,33 @@ def summary(frame: pd.DataFrame) -> dict[str, object]:
     if len(other):
         found |= {"mean": float(other.mean()), "worst": float(other.min())}
         found["worst_change"] = str(frame.loc[other.idxmin(), "change"])
-    for rate in ("tpr", "tnr"):
-        values = frame[rate].dropna()
-        if len(values):
-            found |= {
-                f"lowest_{rate}": float(values.min()),
-                f"lowest_{rate}_change": frame.loc[values.idxmin(), "change"],
-            }
+    for before in ("", "recent_"):
+        for rate in ("tpr", "tnr"):
+            values = frame[before + rate].dropna() if before + rate in frame else []
+            if len(values):
+                key = f"{before}lowest_{rate}"
+                found |= {key: float(values.min()), f"{key}_change": frame.loc[values.idxmin(), "change"]}
     return found
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows as JSON can hold them: None in place of NaN."""
+    return [{key: None if value != value else value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 def to_markdown(frame: pd.DataFrame) -> str:
-    """The rows of one score as a Markdown table, intervals in brackets, and a line with the summary."""
-    lines = ["| change | TPR | TNR | AUROC |", "|---|---|---|---|"]
+    """The rows of one score as a Markdown table, intervals in brackets, and a line with the summary. Where recent
+    images moved the threshold, also TPR and TNR after that, mean over the draws (5 % quantile in brackets)."""
+    moved = "recent_tpr" in frame
+    names = ["change", "TPR", "TNR", "AUROC", *(["TPR after recent", "TNR after recent"] if moved else [])]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for row in frame.to_dict("records"):
         cells = [
             f"{row[rate]:.{digits}f} [{row[f'{rate}_low']:.{digits}f}, {row[f'{rate}_high']:.{digits}f}]"
             for rate, digits in (("tpr", 3), ("tnr", 3), ("auroc", 4))
         ]
+        if moved:
+            cells += [f"{row[f'recent_{rate}']:.3f} [{row[f'recent_{rate}_low']:.3f}]" for rate in ("tpr", "tnr")]
         lines.append(f"| {row['change']} | {' | '.join(cells)} |")
     found = summary(frame)
     parts = []
@@ -120,6 +141,9 @@ def to_markdown(frame: pd.DataFrame) -> str:
         parts.append(f"clean {found['clean']:.3f}")
     if found["worst"] is not None:
         parts.append(f"mean over changes {found['mean']:.3f}, worst {found['worst']:.3f} ({found['worst_change']})")
+    if moved:
+        lowest = min((found[f"recent_lowest_{rate}"], found[f"recent_lowest_{rate}_change"]) for rate in ("tpr", "tnr"))
+        parts.append(f"after recent images moved the threshold, worst {lowest[0]:.3f} ({lowest[1]})")
     return "\n".join(lines) + f"\n\nThe smaller one of TPR and TNR: {'; '.join(parts)}.\n"
 
 

@@ -15,6 +15,7 @@ from onnxscript import optimizer
 from mnad.detector import Detector
 from mnad.export.graph import DetectorGraph
 from mnad.export.resize import resize_model
+from mnad.run import UserError
 from mnad.run.provenance import provenance
 from mnad.runtime.model import FORMAT, INPUT, OUTPUTS
 
@@ -82,9 +83,14 @@ def export_model(detector: Detector, checkpoint: Path | None = None) -> onnx.Mod
         checkpoint: the file it comes from, whose digest is stored.
 
     Raises:
-        UserError: the detector is not calibrated.
+        UserError: the detector is not calibrated, or its verdict is scaled by the past of a camera.
     """
     detector.check_calibrated()
+    if detector.scores[detector.primary].causal is not None:
+        raise UserError(
+            f"checkpoint: score {detector.primary!r} is scaled by the past of a camera, which a graph of one frame "
+            "does not have; expected a primary score without causal"
+        )
     before = resize_model(detector.size, detector.past + 1)
     after = network_model(detector)
     before.ir_version = after.ir_version = 10

@@ -61,6 +61,14 @@ def hdbscan(vectors: np.ndarray, min_size: int) -> np.ndarray:
     return np.array([rank.get(int(c), -1) for c in raw])
 
 
+PLURALS = {"spill": "spills", "anomaly": "anomalies"}  # other words for an anomaly are adjectives
+
+
+def reading(cluster: int, share: float, anomaly: str) -> str:
+    """What a cluster is, in words: ``cluster 3: 91 % spills``; ``share`` of anomalies in [0, 1]."""
+    return f"cluster {cluster}: {100 * share:.0f} % {PLURALS.get(anomaly, anomaly)}"
+
+
 def medoid(vectors: np.ndarray) -> int:
     """Index of the unit vector with the smallest mean cosine distance to all: the one nearest to their sum."""
     return int((vectors @ vectors.sum(axis=0)).argmax())

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from mnad.data.source import batches
 from mnad.detector import Detector
+from mnad.latent.bank import Bank
 from mnad.latent.sources import GROUPS, ImageSet
 from mnad.run import UserError
 
@@ -51,6 +52,8 @@ class Latent:
         strips: for each sampled image a JPEG: target, reconstruction and error map side by side.
         grid: (H', W') of the query map.
         items: M x C, unit norm; None without a memory, or where each position has its own.
+        bank: what the items of a memory stand for; None without a memory.
+        size: (height, width) of the images.
         counts: M, how many queries of the sampled images have each item as their nearest.
         attention: group -> M x H' x W', mean attention; groups that have images.
     """
@@ -62,6 +65,8 @@ class Latent:
     items: np.ndarray | None = None
     counts: np.ndarray | None = None
     attention: dict[str, np.ndarray] = field(default_factory=dict)
+    bank: Bank | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -102,14 +107,14 @@ def collect(
     stride = detector.model.stride
     height, width = (s // stride for s in detector.config.images.size)
     cells, name = height * width, detector.config.model.name
-    memory = detector.model.memory
+    memory = whole = detector.model.memory
     if memory is not None and memory.groups > 1:  # hundreds of items, each of which one position alone can read
         memory = None
     items = None if memory is None else F.normalize(memory.items, dim=1).cpu().numpy()
     groups = data.table["group"].to_numpy()[images]
     group_codes = torch.from_numpy(np.array([GROUPS.index(g) for g in groups]))
     kept: dict[str, list[np.ndarray]] = {
-        key: [] for key in ("query", "read", "pooled_query", "pooled_read", "error", "patch")
+        key: [] for key in ("query", "read", "pooled_query", "pooled_read", "error", "patch", "nearest", "distance")
     }
     raw: list[np.ndarray] = []
     strips: list[bytes] = []
@@ -135,6 +140,9 @@ def collect(
             if vectors is not None and (key == "query" or items is not None):
                 kept[key].append(F.normalize(vectors.flatten(0, 2)[chosen], dim=1).cpu().numpy())
                 kept[f"pooled_{key}"].append(F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1).cpu().numpy())
+        if whole is not None:
+            kept["nearest"].append(out.nearest.view(len(x), -1).cpu().numpy())
+            kept["distance"].append(out.distance.flatten(1).cpu().numpy())
         if items is not None:
             counts += np.bincount(out.nearest.cpu().numpy(), minlength=len(counts))
             weights = out.attention.view(-1, height, width, len(counts)).permute(0, 3, 1, 2).double().cpu()
@@ -158,7 +166,9 @@ def collect(
         "images": Level(arrays["pooled_query"], table.assign(error=arrays["error"]), arrays.get("pooled_read")),
         "positions": Level(arrays["query"], by_position, arrays.get("read")),
     }
-    latent = Latent(name, levels, strips, (height, width))
+    latent = Latent(name, levels, strips, (height, width), size=detector.config.images.size)
+    if whole is not None:
+        latent.bank = Bank.of(whole, arrays["nearest"], arrays["distance"])
     if items is not None:
         for level in levels.values():
             level.table["item"], level.table["distance"] = nearest(level.queries, items)

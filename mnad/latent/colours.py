@@ -1,5 +1,6 @@
 """Colours of the interactive page: for each column one colour per point, and a key in HTML."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -8,6 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from mnad.latent.clusters import reading
 from mnad.latent.scatter import GROUP_STYLES
 from mnad.report.plotting import PALETTE
 
@@ -35,8 +37,10 @@ def sampled(name: str, count: int) -> list[str]:
     return [to_hex(c) for c in colormaps[name](np.linspace(0, 1, max(count, 2)))]
 
 
-def by_category(values: np.ndarray, name: str, anomaly: str) -> tuple[np.ndarray, str]:
-    """Colours and key of names or numbered categories; -1 is ``none``, in grey."""
+def by_category(
+    values: np.ndarray, name: str, anomaly: str, readings: Mapping[int, str] | None = None
+) -> tuple[np.ndarray, str]:
+    """Colours and key of names or numbered categories; -1 is ``none``, in grey. ``readings`` say more of some."""
     names = sorted(set(values.tolist()))
     if name == "group":
         chosen = {g: GROUP_STYLES[g][0] for g in names}
@@ -46,7 +50,7 @@ def by_category(values: np.ndarray, name: str, anomaly: str) -> tuple[np.ndarray
         chosen = dict(zip(names, PALETTE, strict=False))
     if -1 in chosen:
         chosen[-1] = "#cccccc"
-    shown = {"anomaly": anomaly, -1: "none"}
+    shown = {"anomaly": anomaly, -1: "none", **(readings or {})}
     entries = [
         f'<span style="white-space:nowrap"><span style="color:{chosen[n]}">&#9679;</span> {text}</span>'
         for n, text in ((n, escape(str(shown.get(n, n)))) for n in names[:MAX_KEYS])
@@ -74,6 +78,8 @@ def colourings(table: pd.DataFrame, anomaly: str) -> list[Colouring]:
             continue
         values = table[name].to_numpy()
         numeric = name not in NUMBERED and np.issubdtype(values.dtype, np.number)
-        colours, key = by_number(values.astype(float)) if numeric else by_category(values, name, anomaly)
+        shares = table.groupby("cluster")["label"].mean() if name == "cluster" else {}
+        readings = {c: reading(c, share, anomaly) for c, share in shares.items() if c >= 0}
+        colours, key = by_number(values.astype(float)) if numeric else by_category(values, name, anomaly, readings)
         choices.append(Colouring(name, title, colours, key))
     return choices

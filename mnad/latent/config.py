@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnad.config import DataConfig
+from mnad.config.ranges import check_seed, check_threads
 from mnad.run.checkpoint import SHIPPED
 
 # What is mapped unless another checkpoint is given: the shipped detectors of the drawn wells.
@@ -28,7 +29,7 @@ class LatentConfig(DataConfig):
         perplexity: of t-SNE.
         neighbors: of UMAP.
         seed: of samples and maps.
-        page: write the interactive page.
+        page: write the interactive pages: ``latent.html``, and with a memory ``items.html``.
         threads: CPU threads of torch; 0 leaves torch's choice.
         device: auto, cpu or cuda.
     """
@@ -46,3 +47,8 @@ class LatentConfig(DataConfig):
     page: bool = True
     threads: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a seed or a number of threads out of range."""
+        check_seed("seed", self.seed)
+        check_threads("threads", self.threads)

@@ -1,5 +1,7 @@
 """Static figures, two columns wide, PNG and PDF."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,7 +17,7 @@ from matplotlib.lines import Line2D
 from mnad.latent import scatter
 from mnad.latent.collect import Latent, Level
 from mnad.latent.embed import METHODS
-from mnad.report.plotting import FORMATS, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, TWO_COLUMNS, literal, save_figure, style
 
 MAX_ITEMS = 12  # panels of attention side by side
 MAX_KINDS = 23  # entries of a legend
@@ -60,66 +62,118 @@ def split_axes(place: Axes, height: float, y: float) -> Axes:
     return place.inset_axes([0.05, y, 0.9, height])
 
 
+@dataclass
+class Column:
+    """One way to colour the points: title, how to draw them in a panel, how to draw the key below."""
+
+    title: str
+    draw: Callable[[Axes, np.ndarray], None]
+    key: Callable[[Axes], None]
+
+
+def item_column(figure: Figure, table: pd.DataFrame, count: int) -> Column:
+    """Nearest item of ``count``."""
+    colours = scatter.item_scale(count)(table["item"].to_numpy())
+    return Column(
+        "nearest item",
+        lambda panel, xy: scatter.points(panel, xy, colours),
+        lambda place: item_bar(figure, split_axes(place, 0.14, 0.8), count),
+    )
+
+
+def group_column(table: pd.DataFrame, latent: Latent, anomaly: str) -> Column:
+    """Training, normal, anomalous; the key also tells what the marks of the memory are."""
+    groups = table["group"].to_numpy()
+    handles = scatter.group_handles(anomaly, set(groups))
+    handles += scatter.memory_handles() if latent.items is not None else []
+    return Column(
+        f"train, normal, {anomaly}",
+        lambda panel, xy: scatter.draw_groups(panel, xy, groups),
+        lambda place: legend(place, handles, 2),
+    )
+
+
+def score_column(figure: Figure, table: pd.DataFrame) -> Column:
+    """Anomaly score of the image."""
+    scale = scatter.score_scale(table["score"].to_numpy())
+    colours = scale(table["score"].to_numpy())
+    return Column(
+        "anomaly score",
+        lambda panel, xy: scatter.points(panel, xy, colours),
+        lambda place: scale_bar(figure, split_axes(place, 0.14, 0.8), scale),
+    )
+
+
+def cluster_column(table: pd.DataFrame, anomaly: str) -> Column:
+    """HDBSCAN cluster; the key reads each as its share of anomalies."""
+    clusters = table["cluster"].to_numpy()
+    styles = scatter.cluster_styles(clusters)
+    handles = scatter.cluster_handles(clusters, table["label"].to_numpy(), anomaly, styles)
+    return Column(
+        "HDBSCAN cluster",
+        lambda panel, xy: scatter.draw_clusters(panel, xy, clusters, styles),
+        lambda place: legend(place, handles, 1),
+    )
+
+
+def position_column(table: pd.DataFrame, grid: tuple[int, int]) -> Column:
+    """Where in the image the query is."""
+    colours = scatter.position_colours(table["row"].to_numpy(), table["column"].to_numpy(), grid)
+    return Column(
+        "position in the image",
+        lambda panel, xy: scatter.points(panel, xy, colours),
+        lambda place: position_key(split_axes(place, 0.9, 0.1), grid),
+    )
+
+
+def kind_column(table: pd.DataFrame, name: str) -> Column:
+    """Kind or video."""
+    kinds = table[name].to_numpy()
+    styles = scatter.kind_styles(kinds)
+    shown = list(styles.items())[:MAX_KINDS]
+    handles = [
+        Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=literal(kind))
+        for kind, (colour, marker) in shown
+    ]
+    if len(shown) < len(styles):
+        handles.append(Line2D([], [], linestyle="", label=f"and {len(styles) - len(shown)} more"))
+    wide = max(len(kind) for kind, _ in shown) > 9
+    return Column(
+        name,
+        lambda panel, xy: scatter.draw_kinds(panel, xy, kinds, styles),
+        lambda place: legend(place, handles, 1 if wide and len(handles) <= 10 else 2),
+    )
+
+
 def plot_level(path: Path, latent: Latent, level: Level, last: str, anomaly: str, seed: int) -> list[Path]:
-    """One row for each method; columns: nearest item (cluster without a memory), group, score and ``last``.
+    """One row for each method; columns: nearest item (with a memory), group, score, cluster and ``last``.
 
     Args:
-        last: column of the table for the fourth panel: ``position``, ``kind`` or ``video``.
+        last: column of the table for the last panel: ``position``, ``kind`` or ``video``.
     """
     order = scatter.shuffled(level, seed)
     table = level.table.iloc[order].reset_index(drop=True)
-    first = "item" if latent.items is not None else "cluster"
-    score = scatter.score_scale(table["score"].to_numpy())
-    names = {"item": "nearest item", "cluster": "HDBSCAN cluster", "position": "position in the image"}
     with style():
-        figure, axes = plt.subplots(
-            4, 4, figsize=(TWO_COLUMNS, 6.5), height_ratios=[1, 1, 1, 0.42], layout="constrained"
-        )
+        figure = plt.figure(figsize=(TWO_COLUMNS, 5.7), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
-        titles = (first, f"train, normal, {anomaly}", "anomaly score", last)
-        for column, title in enumerate(titles):
-            axes[0, column].set_title(names.get(title, title))
-        codes = scatter.categorical(table["cluster"].to_numpy()) if first == "cluster" else None
-        styles = None if last == "position" else scatter.kind_styles(table[last].to_numpy())
+        columns = [] if latent.items is None else [item_column(figure, table, len(latent.items))]
+        columns += [
+            group_column(table, latent, anomaly),
+            score_column(figure, table),
+            cluster_column(table, anomaly),
+            position_column(table, latent.grid) if last == "position" else kind_column(table, last),
+        ]
+        axes = figure.subplots(4, len(columns), height_ratios=[1, 1, 1, 0.55])
         for row, (method, name) in enumerate(METHODS.items()):
             maps = level.maps[method]
-            xy = maps["queries"][order]
             axes[row, 0].set_ylabel(name)
-            for panel in axes[row]:
+            for number, (panel, column) in enumerate(zip(axes[row], columns, strict=True)):
                 scatter.frame(panel, maps)
-            if first == "item":
-                scatter.points(axes[row, 0], xy, scatter.item_scale(len(latent.items))(table["item"].to_numpy()))
-            else:
-                scatter.points(axes[row, 0], xy, codes(table["cluster"].to_numpy()))
-            scatter.draw_groups(axes[row, 1], xy, table["group"].to_numpy())
-            scatter.points(axes[row, 2], xy, score(table["score"].to_numpy()))
-            if last == "position":
-                colours = scatter.position_colours(table["row"].to_numpy(), table["column"].to_numpy(), latent.grid)
-                scatter.points(axes[row, 3], xy, colours)
-            else:
-                scatter.draw_kinds(axes[row, 3], xy, table[last].to_numpy(), styles)
-            for column, panel in enumerate(axes[row]):
-                scatter.draw_memory(panel, latent, maps, labels=column == 0)
-        keys = axes[3]
-        bar = split_axes(keys[0], 0.14, 0.8)
-        if first == "item":
-            item_bar(figure, bar, len(latent.items))
-        else:
-            scale_bar(figure, bar, codes)
-        handles = scatter.group_handles(anomaly, set(table["group"]))
-        legend(keys[1], handles + (scatter.memory_handles() if latent.items is not None else []), 2)
-        scale_bar(figure, split_axes(keys[2], 0.14, 0.8), score)
-        if last == "position":
-            position_key(split_axes(keys[3], 0.9, 0.1), latent.grid)
-        else:
-            shown = list(styles.items())[:MAX_KINDS]
-            handles = [
-                Line2D([], [], linestyle="", color=colour, marker=marker, markersize=3, label=name)
-                for name, (colour, marker) in shown
-            ]
-            if len(shown) < len(styles):
-                handles.append(Line2D([], [], linestyle="", label=f"and {len(styles) - len(shown)} more"))
-            legend(keys[3], handles, 1 if max(len(name) for name, _ in shown) > 12 else 2 + (len(shown) > 16))
+                column.draw(panel, maps["queries"][order])
+                scatter.draw_memory(panel, latent, maps, labels=number == 0)
+        for number, column in enumerate(columns):
+            axes[0, number].set_title(column.title, fontsize=7)
+            column.key(axes[3, number])
         return save_figure(figure, path, FORMATS)
 
 

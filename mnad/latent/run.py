@@ -1,7 +1,7 @@
 """The whole of ``scripts/visualize_latent.py``: sample, collect, map, measure, draw, write."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,20 @@ import torch
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.latent import figures
+from mnad.latent.bank import bank_numbers
+from mnad.latent.bank_figure import plot_bank
+from mnad.latent.captions import write_captions
 from mnad.latent.clusters import NEIGHBORS, ROWS, measure
 from mnad.latent.collect import Latent, collect
 from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
 from mnad.latent.embed import check_size, embed
+from mnad.latent.items_page import write_items_page
 from mnad.latent.page import write_page
 from mnad.latent.sample import counts, strata_of, stratified
 from mnad.latent.sources import ImageSet, open_images
 from mnad.model.health import memory_health
 from mnad.run import UserError
-from mnad.run.files import output_folder, stamped, write_json
+from mnad.run.files import locked, output_folder, stamped, sweep, write_json
 
 RECORDED = ("images", "queries", "reads", "perplexity", "neighbors", "seed")  # of the configuration
 
@@ -81,7 +85,10 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
     if latent.items is not None:
         memory = memory_health(torch.from_numpy(latent.counts), torch.from_numpy(latent.items))
         memory |= {"items": len(latent.items), "counts": latent.counts.tolist()}
-    return {"model": latent.model, "memory": memory, "levels": levels}
+    found = {"model": latent.model, "memory": memory, "levels": levels}
+    return found | (
+        {} if latent.bank is None else {"bank": bank_numbers(latent.bank, latent.levels["images"].table, kind)}
+    )
 
 
 def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
@@ -94,6 +101,8 @@ def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int
         written += figures.plot_items(out / "items.png", latent, data.anomaly)
         written += figures.plot_kinds(out / "kinds_items.png", latent.levels, kind, "item")
     written += figures.plot_kinds(out / "kinds_clusters.png", latent.levels, kind, "cluster")
+    if latent.bank is not None:
+        written += plot_bank(out / "bank.png", latent.bank, latent.levels["images"].table, kind, latent.grid)
     return written
 
 
@@ -122,18 +131,30 @@ def visualize_latent(config: LatentConfig) -> Path:
         UserError: anything wrong with checkpoint, data, sizes or folder.
     """
     started = time.perf_counter()
-    for key in ("seed", "threads"):
-        if getattr(config, key) < 0:
-            raise UserError(f"{key}: expected 0 or more, got {getattr(config, key)}")
     if config.threads:
         torch.set_num_threads(config.threads)
     detectors = load_detectors(config)
     first = next(iter(detectors.values()))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     data = open_images(root, first.config, config.layout, config.layout_options)
-    kind = "kind" if "kind" in data.table else "video"
     sample = draw_sample(config, data, first.config.images.size, first.model.stride)
     out = output_folder(config.out or stamped("latent"), config.overwrite)
+    with locked(out):
+        sweep(out)
+        record = write_maps(config, out, detectors, data, sample, root.name)
+        record["seconds"] = round(time.perf_counter() - started, 1)
+        write_json(out / "latent.json", record)
+        write_captions(out, record, data.anomaly, list(detectors), root)
+    pages = [f"{name}, " for name in ("latent.html", "items.html") if (out / name).is_file()]
+    print(f"{out}: figures with captions, {''.join(pages)}latent.json; {record['seconds']:.0f} s")
+    return out
+
+
+def write_maps(
+    config: LatentConfig, out: Path, detectors: Mapping[Path, Detector], data: ImageSet, sample: Sample, name: str
+) -> dict[str, object]:
+    """Figures and page of the data ``name`` into ``out``; returns what ``latent.json`` says."""
+    kind = "kind" if "kind" in data.table else "video"
     models: dict[str, tuple[Latent, dict]] = {}
     for path, detector in detectors.items():
         latent = collect(detector, data, sample.images, sample.positions)
@@ -147,9 +168,11 @@ def visualize_latent(config: LatentConfig) -> Path:
         compared = {name: (one, record["levels"]["images"]) for name, (one, record) in models.items()}
         figures.plot_compare(out / "compare.png", compared, data.anomaly)
     if config.page:
-        write_page(out / "latent.html", latent, kind, data.anomaly, f"Latent space of {latent.model}, {root.name}")
-    record = {
-        "data": root.name,
+        write_page(out / "latent.html", latent, kind, data.anomaly, f"Latent space of {latent.model}, {name}")
+        if latent.bank is not None:
+            write_items_page(out / "items.html", latent, kind, f"Items of {latent.model}, {name}")
+    return {
+        "data": name,
         "config": {key: getattr(config, key) for key in RECORDED},
         "sample": sample.record,
         "distance": "cosine",
@@ -157,9 +180,5 @@ def visualize_latent(config: LatentConfig) -> Path:
         "reported_against": kind,
         "anomaly_purity_neighbors": NEIGHBORS,
         "trustworthiness": {"neighbors": NEIGHBORS, "points": ROWS},
-        "models": {name: one for name, (_, one) in models.items()},
-        "seconds": round(time.perf_counter() - started, 1),
+        "models": {model: one for model, (_, one) in models.items()},
     }
-    write_json(out / "latent.json", record)
-    print(f"{out}: figures, {'latent.html, ' if config.page else ''}latent.json; {record['seconds']:.0f} s")
-    return out

@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.lines import Line2D
 
+from mnad.latent.clusters import reading
 from mnad.latent.collect import Latent, Level
 from mnad.report.plotting import ANOMALOUS, EMPTY, NORMAL, PALETTE, TRAIN
 
 # Light, middle and dark, each with its own marker: told apart in grey.
 GROUP_STYLES = {"train": (TRAIN, "."), "normal": (NORMAL, "."), "anomaly": (ANOMALOUS, "x")}
 MARKERS = "osv^D<>Ph*Xd"
-READ = "#444444"
+READ, FURTHER, NO_CLUSTER = "#444444", "#777777", "#D8D8D8"
 
 
 @dataclass
@@ -58,6 +58,15 @@ def kind_styles(kinds: np.ndarray) -> dict[str, tuple[str, str]]:
     return {str(k): (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, k in enumerate(order)}
 
 
+def cluster_styles(clusters: np.ndarray) -> dict[int, tuple[str, str]]:
+    """Cluster -> (colour, marker) of the first eight, which are the largest; further ones share a dark grey, and -1,
+    no cluster, is light grey."""
+    return {
+        int(c): (NO_CLUSTER, ".") if c < 0 else (PALETTE[c], MARKERS[c]) if c < len(PALETTE) else (FURTHER, ".")
+        for c in np.unique(clusters)
+    }
+
+
 def limits(maps: dict[str, np.ndarray]) -> np.ndarray:
     """[[x low, y low], [x high, y high]] around the 0.1 % to 99.9 % quantiles of the queries and every item."""
     low, high = np.quantile(maps["queries"], [0.001, 0.999], axis=0)
@@ -96,6 +105,28 @@ def draw_kinds(axes: Axes, xy: np.ndarray, kinds: np.ndarray, styles: dict[str, 
     """Each kind with its colour and marker, the rarest on top."""
     for kind, (colour, marker) in styles.items():
         points(axes, xy[kinds == kind], colour, marker, 5)
+
+
+def draw_clusters(axes: Axes, xy: np.ndarray, clusters: np.ndarray, styles: dict[int, tuple[str, str]]) -> None:
+    """Each cluster with its colour and marker; what is in none lies below."""
+    for cluster, (colour, marker) in styles.items():
+        points(axes, xy[clusters == cluster], colour, marker, 5 if cluster >= 0 else 3)
+
+
+def cluster_handles(
+    clusters: np.ndarray, labels: np.ndarray, anomaly: str, styles: dict[int, tuple[str, str]]
+) -> list[Line2D]:
+    """Legend entries of the clusters, each with its share of anomalies, see :func:`mnad.latent.clusters.reading`."""
+    shown = [c for c in styles if 0 <= c < len(PALETTE)]
+    texts = {c: reading(c, float(labels[clusters == c].mean()), anomaly) for c in shown}
+    if max(styles) >= len(PALETTE):
+        texts[len(PALETTE)] = f"{max(styles) + 1 - len(PALETTE)} smaller ones"
+    if -1 in styles:
+        texts[-1] = "in no cluster"
+    return [
+        Line2D([], [], linestyle="", color=styles[c][0], marker=styles[c][1], markersize=3, label=text)
+        for c, text in texts.items()
+    ]
 
 
 def draw_memory(axes: Axes, latent: Latent, maps: dict[str, np.ndarray], labels: bool = True) -> None:
@@ -146,9 +177,3 @@ def memory_handles() -> list[Line2D]:
 def shuffled(level: Level, seed: int) -> np.ndarray:
     """An order in which no group always lies on top."""
     return np.random.default_rng(seed).permutation(len(level.table))
-
-
-def categorical(values: np.ndarray) -> Scale:
-    """Numbered categories from -1 (none) up, such as clusters or frames."""
-    count = max(int(values.max()) + 2, 2)
-    return Scale(ScalarMappable(BoundaryNorm(np.arange(count + 1) - 1.5, 256), colormaps["viridis"]))

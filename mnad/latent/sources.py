@@ -80,7 +80,8 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto", options: Layout
     }
     kinds = read_kinds(root, list(table["file"]))
     table["kind"] = kinds or [coarse[key] for key in zip(sets, labels, strict=True)]
-    return ImageSet(Images(paths, config.size, memory_gb=0), table)
+    anomaly = "spill" if found.name == "wells" else "anomaly"
+    return ImageSet(Images(paths, config.size, memory_gb=0, fit=config.fit), table, anomaly)
 
 
 def videos(root: Path, config: DetectorConfig) -> ImageSet:

@@ -20,7 +20,7 @@ from mnad.run.files import check_replaceable, free, write_text
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
 from mnad.scoring.promise import promise
-from mnad.scoring.threshold import choose_threshold
+from mnad.scoring.threshold import choose_threshold, moved_threshold
 
 HEADER = ("path", "role", "score_before", "verdict_before", "score_after", "verdict_after", "changed", "error")
 SHOWN = 20  # images that change sides and are named on the screen
@@ -30,7 +30,7 @@ class Options(Protocol):
     """See ``scripts/calibrate.py``."""
 
     checkpoint: Path
-    known: Path
+    known: Path | None
     normal: Path | None
     out: Path
     statistics: bool
@@ -84,10 +84,12 @@ def raw_terms(verdicts: Sequence[Verdict], names: Sequence[str]) -> np.ndarray:
 
 
 def again(detector: Detector, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """``verdicts`` by the statistics and the threshold that ``detector`` has now, from the raw terms they hold."""
-    primary = detector.scores[detector.primary]
+    """``verdicts`` by the threshold that ``detector`` has now; of one model also by its statistics, from the raw terms
+    that they hold. (Of several members they hold means, and the statistics stay.)"""
+    primary, threshold = detector.scores[detector.primary], detector.thresholds[detector.primary].value
+    if primary.members > 1:
+        return [v if v.error else replace(v, threshold=threshold) for v in verdicts]
     scores = iter(detector.combine({detector.primary: raw_terms(verdicts, primary.names)})[detector.primary].tolist())
-    threshold = detector.thresholds[detector.primary].value
     return [v if v.error else replace(v, score=next(scores), threshold=threshold) for v in verdicts]
 
 
@@ -102,6 +104,10 @@ def rechosen(detector: Detector, known: Sequence[Verdict], normal: Sequence[Verd
     The other scores give no verdict and keep what they have.
     """
     primary = detector.scores[detector.primary]
+    if config.threshold.rule == "recent":
+        moved = moved_threshold(config.threshold, detector.thresholds[detector.primary].value, scores_of(normal))
+        detector.thresholds[detector.primary] = moved  # unlabelled images promise nothing
+        return
     if config.statistics:
         primary.fit(torch.from_numpy(raw_terms(normal, primary.names)).to(detector.device))
     scores = scores_of(again(detector, known)), scores_of(again(detector, normal))
@@ -113,10 +119,15 @@ def rechosen(detector: Detector, known: Sequence[Verdict], normal: Sequence[Verd
     detector.thresholds[detector.primary] = replace(threshold, note=note, promise=kept)
 
 
-def told(judged: Sequence[Judged]) -> list[str]:
-    """What changes, in lines: counts by role, then the images that change sides."""
+def told(judged: Sequence[Judged], labelled: bool = True) -> list[str]:
+    """What changes, in lines: counts by role, then the images that change sides.
+
+    Args:
+        labelled: whether those of the role ``normal`` are known to be normal.
+    """
     lines = []
-    for role, word in (("known", "known anomalies found"), ("normal", "normals called anomalous")):
+    normal = "normals called anomalous" if labelled else "recent images called anomalous"
+    for role, word in (("known", "known anomalies found"), ("normal", normal)):
         part = [one for one in judged if one.role == role and not one.before.error]
         if part:
             before, after = sum(one.before.anomalous for one in part), sum(one.after.anomalous for one in part)
@@ -151,8 +162,10 @@ def recalibrate(config: Options) -> list[Judged]:
         check_replaceable(config.csv, ",".join(HEADER))
     detector = Detector.load(config.checkpoint).to(config.device)
     detector.check_calibrated()
+    if config.statistics and len(detector.models) > 1:
+        raise UserError(f"statistics: {config.checkpoint} has several members; expected it without statistics")
     old = detector.thresholds[detector.primary]
-    before = {"known": read_role(detector, config.known, "known")}
+    before = {"known": read_role(detector, config.known, "known") if config.known else []}
     before["normal"] = read_role(detector, config.normal, "normal") if config.normal else []
     rechosen(detector, before["known"], before["normal"], config)
     new = detector.thresholds[detector.primary]
@@ -165,7 +178,7 @@ def recalibrate(config: Options) -> list[Judged]:
     print(f"now {new.value:.6g} ({new.note}){', statistics fitted anew' if config.statistics else ''}")
     if new.promise is not None:
         print(new.promise)
-    for line in told(judged):
+    for line in told(judged, labelled=config.threshold.rule != "recent"):
         print(line)
     now = provenance()
     calibrated = {k: now[k] for k in ("date", "command", "git_revision")}

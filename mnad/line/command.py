@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -12,13 +13,14 @@ from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
+from mnad.line.film import Curve, one_film, written_film
 from mnad.line.gauge import LineGauge
 from mnad.line.report import MAP_CEILING, MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
 from mnad.line.screen import printable, screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary
-from mnad.run.files import atomic_path, check_replaceable
+from mnad.run.files import atomic_path, check_replaceable, free
 from mnad.run.verdict_table import check_tables, open_tables
 
 
@@ -33,6 +35,7 @@ class Options(Protocol):
     report: Path | None
     boxes: Path | None
     overlay: Path | None
+    figure: Path | None
     top: int
     pictures: int
     workers: int | None
@@ -76,6 +79,10 @@ def score_and_save(config: Options) -> int:
     check_tables(config.csv, config.json)
     if config.report:
         check_replaceable(config.report, MARK)
+    film = config.overlay if config.overlay and not config.boxes else None
+    rate = [one_film(config.paths, key) for key, path in (("overlay", film), ("figure", config.figure)) if path]
+    for path in filter(None, (film, config.figure)):
+        free(path)
     boxes = read_boxes(config.boxes) if config.boxes else ()
     detector = Detector.load(config.checkpoint).to(config.device).use(config.precision)
     detector.check_calibrated()
@@ -85,11 +92,13 @@ def score_and_save(config: Options) -> int:
     summary = Summary(config.pictures) if config.report else Summary(0, config.top)
     passed = PassedOver()
     scored = score(detector, shots(config.paths, passed), wanted)
-    if config.overlay:
+    if config.overlay and not film:
         scored = overlaid(scored, config.overlay)
+    curve = Curve() if config.figure else None
     interrupted = False
     terms = detector.scores[detector.primary].names
     with (
+        written_film(film, detector, rate[0]) if film else nullcontext() as drawn,
         open_tables(config.csv, config.json, terms) as writers,
         tqdm(desc="score", unit=" pictures", mininterval=0.5, leave=False) as bar,
     ):
@@ -99,6 +108,10 @@ def score_and_save(config: Options) -> int:
                     writer.write(one.verdict)
                 if config.maps and one.frames is not None:
                     write_map(config.maps, detector, one)
+                if drawn:
+                    drawn.add(one)
+                if curve:
+                    curve.add(one)
                 summary.add(one.verdict, one.pictures)
                 if gauge is not None:
                     gauge.update(one.verdict)
@@ -117,7 +130,9 @@ def score_and_save(config: Options) -> int:
         title = ", ".join(config.paths[:3]) + (", ..." if len(config.paths) > 3 else "")
         standing = None if gauge is None else gauge.standing()
         write_report(config.report, summary, detector, printable(title), passed.lines(), standing)
-    for path in filter(None, (config.csv, config.json, config.maps, config.overlay, config.report)):
+    if curve and config.figure:
+        curve.save(config.figure, detector, printable(config.paths[0]))
+    for path in filter(None, (config.csv, config.json, config.maps, config.overlay, config.figure, config.report)):
         print(path)
     if interrupted:
         print("interrupted; what was scored until then is written", file=sys.stderr)

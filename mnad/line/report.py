@@ -5,7 +5,7 @@ import datetime
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -80,6 +80,44 @@ def cards(summary: Summary, detector: Detector, batch: int = 16) -> list[dict[st
         for card, error in zip(found, maps, strict=True):
             card["map"] = jpeg(heat(error, ceiling))
     return found
+
+
+@dataclass
+class Known:
+    """What the labels of a test say of the verdicts.
+
+    Args:
+        lines: sentences.
+        missed: names of the anomalies that were not found; they are told with their scores.
+        false: names of the flagged ones that are labelled normal.
+    """
+
+    lines: Sequence[str]
+    missed: Sequence[str] = ()
+    false: Collection[str] = ()
+
+
+@dataclass
+class MemoryItem:
+    """A memory item in the page: words, a map of where it is read, and pictures of what reads it, as addresses."""
+
+    name: str
+    told: str
+    where: str
+    readers: Sequence[str]
+
+
+@dataclass
+class MemorySection:
+    """The section on the memory.
+
+    Args:
+        lines: sentences.
+        items: the most used first.
+    """
+
+    lines: Sequence[str]
+    items: Sequence[MemoryItem]
 
 
 def csv_text(verdicts: Sequence[Verdict], terms: Sequence[str]) -> str:
@@ -174,6 +212,9 @@ def write_report(
     title: str,
     passed: Sequence[str] = (),
     standing: Standing | None = None,
+    doubts: Sequence[str] = (),
+    known: Known | None = None,
+    memory: MemorySection | None = None,
 ) -> Path:
     """Write the page of ``summary``; everything it shows is inside it.
 
@@ -182,6 +223,9 @@ def write_report(
         title: heading of the page.
         passed: lines about files that were left out.
         standing: the section on promise and drift; None leaves it out.
+        doubts: why the result may be of no use (:func:`mnad.evaluation.result.doubts`); they come first.
+        known: what the labels say, where the pictures have some.
+        memory: the section on the memory; None leaves it out.
 
     Raises:
         UserError: it cannot be written.
@@ -213,6 +257,9 @@ def write_report(
         csv=data_uri("text/csv;charset=utf-8", csv_text(listed, terms).encode()),
         notes=[*notes(summary), *passed],
         standing=standing,
+        doubts=doubts,
+        known=known,
+        memory=memory,
     )
     write_text(path, page)
     return path

@@ -3,10 +3,10 @@
 import hashlib
 import itertools
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -16,13 +16,15 @@ import numpy as np
 from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.ahead import ahead
 from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
+from mnad.scoring.causal import Pasts
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
-FEW = 16  # files decoded in one go where photographs are kept, too
+FEW = 16  # files decoded in one go where a view of each is kept
+PICTURES = 8  # the same where the whole picture of each is kept
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
@@ -49,7 +51,17 @@ class Judge(Protocol):
         """Gives how many threads may judge at once, see :func:`mnad.model.threads.one_thread_each`."""
         ...
 
-    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
+    def new_pasts(self) -> Pasts:
+        """What the causal scores know of a camera before its first frame; empty without such scores."""
+        ...
+
+    def judge(
+        self,
+        names: Sequence[str],
+        frames: np.ndarray,
+        statistics: bool = False,
+        pasts: Sequence[Pasts | None] | None = None,
+    ) -> list[Verdict]:
         """The verdict on each of ``frames``, see :meth:`mnad.detector.Detector.judge`."""
         ...
 
@@ -75,6 +87,7 @@ class Scored:
         view: the photograph for people, H x W x 3 uint8; None unless it was asked for.
         box: the well in its picture.
         picture: the whole picture, beside its last well; None unless it was asked for.
+        pasts: what the causal scores know of the film or camera; None beside an error.
     """
 
     verdict: Verdict
@@ -82,6 +95,7 @@ class Scored:
     view: np.ndarray | None = None
     box: Box | None = None
     picture: np.ndarray | None = None
+    pasts: Pasts | None = None
 
     def pictures(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """What a report shows: the photograph for people and the frames that the model saw."""
@@ -142,11 +156,6 @@ def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
     return resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
 
 
-def one_line(error: Exception) -> str:
-    """The message of an error without line breaks."""
-    return " ".join(str(error).split())
-
-
 def cut_shot(shot: Shot, size: tuple[int, int], wanted: Wanted) -> tuple[list[Cut], np.ndarray | None]:
     """Decode one shot into its wells, and the whole picture if that is ``wanted``; errors stand in the wells."""
     boxes: Sequence[Box | None] = wanted.boxes or (None,)
@@ -172,47 +181,73 @@ def cut_shot(shot: Shot, size: tuple[int, int], wanted: Wanted) -> tuple[list[Cu
 
 
 @dataclass
-class Clips:
-    """The last frames of each well of the film that is being read, for models that predict the next one."""
+class Track:
+    """One well of one film or camera: its last frames, and what the causal scores know of it."""
 
-    past: int
-    film: str = ""
-    windows: dict[Box | None, deque[np.ndarray]] = field(default_factory=dict)
+    window: deque[np.ndarray]
+    pasts: Pasts
 
-    def frames(self, cut: Cut) -> np.ndarray:
-        """(P + 1) x H x W x 3, the frames before ``cut`` and itself.
+
+class Films:
+    """What has to be remembered of each film or camera, for models that predict the next frame and for causal scores.
+
+    Args:
+        detector: whose verdicts they are for.
+        most: films that are remembered at once; the one that was seen longest ago is forgotten. A film that is read
+            from its beginning to its end needs 1.
+    """
+
+    def __init__(self, detector: Judge, most: int = 1) -> None:
+        self.detector, self.most = detector, most
+        self.causal = bool(detector.new_pasts())
+        self.remembers = self.causal or detector.past > 0
+        self.tracks: OrderedDict[str, dict[Box | None, Track]] = OrderedDict()
+
+    def frames(self, cut: Cut) -> tuple[np.ndarray, Pasts]:
+        """(P + 1) x H x W x 3, the frames before ``cut`` and itself, and the past of its camera.
 
         Raises:
             UserError: the film has not as many frames before it.
         """
-        if not self.past:
+        if not self.remembers:
             if cut.pixels is None:
                 raise UserError(cut.error)
-            return cut.pixels[None]
-        if cut.film != self.film:
-            self.film, self.windows = cut.film, {}
-        window = self.windows.setdefault(cut.box, deque(maxlen=self.past + 1))
+            return cut.pixels[None], {}
+        past = self.detector.past
+        wells = self.tracks.setdefault(cut.film, {})
+        self.tracks.move_to_end(cut.film)
+        if len(self.tracks) > self.most:
+            self.tracks.popitem(last=False)
+        if cut.box not in wells:
+            wells[cut.box] = Track(deque(maxlen=past + 1), self.detector.new_pasts())
+        window = wells[cut.box].window
         if cut.pixels is None:
             window.clear()  # the frames around a gap do not follow each other
             raise UserError(cut.error)
         window.append(cut.pixels)
-        if len(window) <= self.past:
-            raise UserError(f"{cut.name}: only {len(window) - 1} frames before it; expected {self.past} to predict it")
-        return np.stack(tuple(window))
+        if len(window) <= past:
+            raise UserError(f"{cut.name}: only {len(window) - 1} frames before it; expected {past} to predict it")
+        return np.stack(tuple(window)), wells[cut.box].pasts
 
 
-def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = None) -> Iterator[Scored]:
+def score(
+    detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = None, films: Films | None = None
+) -> Iterator[Scored]:
     """The verdict on each of ``pictures``, or on each of its wells, in their order.
 
-    Prediction sees the four frames before each: frames of a film, or the photographs of one folder in their order. Its
-    score is the causal one, on the scale of the validation videos, and the memory items stay as they were trained.
+    Prediction sees the four frames before each: frames of a film, or the photographs of one folder in their order. No
+    score needs a later frame: it is on the scale of the validation videos, by way of the film's own past if it is
+    causal. The memory items stay as they were trained.
+
+    Args:
+        films: what is remembered of earlier pictures of the same films or cameras; None remembers nothing.
 
     Raises:
         UserError: the detector is not calibrated.
     """
     detector.check_calibrated()
     wanted = wanted or Wanted()
-    size, clips = detector.size, Clips(detector.past)
+    size, films = detector.size, films or Films(detector)
 
     def cut(group: Group[Shot]) -> list[tuple[Shot, list[Cut], np.ndarray | None]]:
         return [(shot, *cut_shot(shot, size, wanted)) for shot in group.members]
@@ -223,10 +258,11 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
             for one in cuts:
                 last = picture if one is cuts[-1] else None
                 try:
-                    part.append(Scored(Verdict(one.name), clips.frames(one), one.view, one.box, last))
+                    frames, pasts = films.frames(one)
+                    part.append(Scored(Verdict(one.name), frames, one.view, one.box, last, pasts))
                 except UserError as error:
                     part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
-            if len(part) >= BATCH or shot.live:
+            if len(part) >= (PICTURES if wanted.picture else BATCH) or shot.live:
                 yield Group(part, shot.live)
                 part = []
         yield Group(part)
@@ -239,11 +275,12 @@ def score(detector: Judge, pictures: Iterable[Shot], wanted: Wanted | None = Non
 
     with detector.one_thread_each() as threads:
         workers = threads if wanted.workers is None else wanted.workers
-        together = FEW if wanted.view or wanted.picture else BATCH
+        together = PICTURES if wanted.picture else FEW if wanted.view else BATCH
+        judges = 1 if films.causal else min(workers, threads)
         for decoded, run in itertools.groupby(grouped(pictures, together), key=lambda group: group.decoded):
-            if decoded or detector.past or workers > threads:  # frames are decoded in their order
+            if decoded or films.remembers or workers > threads:  # frames are put together in their order
                 cuts = itertools.chain.from_iterable(ahead(cut, run, workers, "decode"))
-                found = ahead(judge, parts(cuts), min(workers, threads), "judge")
+                found = ahead(judge, parts(cuts), min(workers, judges), "judge")
             else:
                 found = ahead(whole, run, workers, "score")
             yield from itertools.chain.from_iterable(found)
@@ -255,7 +292,7 @@ def judged(detector: Judge, part: list[Scored], statistics: bool = False) -> lis
     for start in range(0, len(good), BATCH):
         some = good[start : start + BATCH]
         names, frames = [one.verdict.path for one in some], np.stack([one.frames for one in some])
-        verdicts = detector.judge(names, frames, statistics)
+        verdicts = detector.judge(names, frames, statistics, [one.pasts for one in some])
         for one, verdict in zip(some, verdicts, strict=True):
             one.verdict = verdict
     return part

@@ -1,6 +1,7 @@
 """What is to be scored, one picture after the other: photographs, films, cameras and streams."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -36,15 +37,15 @@ class Shot:
 
 def is_stream(word: str) -> bool:
     """Whether ``word`` is the number of a device or the address of a stream."""
-    return "://" in word or (word.isdecimal() and not Path(word).exists())
+    return "://" in word or (word.isdecimal() and not os.path.exists(word))
 
 
 def is_film(path: Path) -> bool:
     """Whether OpenCV would read the file as a film; by its ending, or by its content where that says nothing."""
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return not path.is_dir()
-    if suffix in SUFFIXES or not path.is_file():
+        return not os.path.isdir(path)
+    if suffix in SUFFIXES or not os.path.isfile(path):
         return False
     if cv2.haveImageReader(str(path)):
         return False
@@ -67,8 +68,8 @@ def refused(error: UserError) -> Callable[[], np.ndarray]:
 def film_shots(word: str) -> Iterator[Shot]:
     """Frames of a film, by position; one that is lost to damage, or a film that does not open, is a shot with that
     error."""
-    if not Path(word).is_file():
-        yield Shot(word, word, refused(UserError(f"{word}: missing; expected a film, a camera or a stream")))
+    if not os.path.isfile(word):
+        yield Shot(word, word, refused(UserError(f"{word}: missing or no regular file; expected a film")))
         return
     try:
         for number, image in film_frames(Path(word)):

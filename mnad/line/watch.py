@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnad.data.paths import SUFFIXES, PassedOver, find_images, is_temporary
+from mnad.data.paths import SUFFIXES, PassedOver, find_images, is_temporary, natural_key
 from mnad.detector import Detector
 from mnad.line.alerts import Teller, say
 from mnad.line.boxes import Box
 from mnad.line.gauge import LineGauge
 from mnad.line.journal import Journal
-from mnad.line.scoring import BATCH, Wanted, score
+from mnad.line.scoring import BATCH, Films, Wanted, score
 from mnad.line.sources import shots
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
@@ -23,6 +23,7 @@ from mnad.run.verdict import Verdict
 TICK = 100  # milliseconds between two looks at files that are being written
 RESCAN = 60.0  # seconds between two looks at the whole folder, should the kernel have dropped an event
 PATIENCE = 30.0  # seconds that an image without its end may stay as it is before it counts as broken
+CAMERAS = 256  # folders of frames whose past is remembered, for detectors that need it
 ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 
 
@@ -94,7 +95,8 @@ def changed_files(folder: Path, stop: threading.Event) -> Iterator[list[Path]]:
 
 @dataclass
 class Watcher:
-    """Scores what appears in ``folder``.
+    """Scores what appears in ``folder``. For a detector that needs the frames before, each folder is a camera whose
+    images come in natural order; what is known of a camera ends with the process.
 
     Args:
         folder: watched with all below it.
@@ -116,12 +118,12 @@ class Watcher:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.detector.check_photographs()
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: missing; expected a folder to watch")
         self.folder = self.folder.resolve()  # the journal knows each image by one name
         self.pending = Pending(self.settle)
-        self.gauge = LineGauge(self.detector)
+        self.gauge = None if self.detector.past else LineGauge(self.detector)
+        self.films = Films(self.detector, CAMERAS)
 
     def names(self, path: Path) -> list[str]:
         """What the rows of one image are called."""
@@ -145,8 +147,8 @@ class Watcher:
 
     def score(self, paths: Sequence[Path]) -> None:
         """Score complete images and write their rows; waits while the journal cannot be written."""
-        wanted = Wanted(self.boxes, workers=self.workers, statistics=True)
-        verdicts = [one.verdict for one in score(self.detector, shots(paths), wanted)]
+        wanted = Wanted(self.boxes, workers=self.workers, statistics=self.gauge is not None)
+        verdicts = [one.verdict for one in score(self.detector, shots(paths), wanted, self.films)]
         failing = False
         while True:
             try:
@@ -162,17 +164,23 @@ class Watcher:
             say("the journal is written again")
         for path in paths:
             self.pending.done(path)
-        drifted = self.gauge.drifted
         for verdict in new:
             self.seen(verdict)
+        self._watch_drift(new)
+        if any(verdict.anomalous for verdict in new):
+            for teller in self.tellers:
+                teller.notice()
+
+    def _watch_drift(self, verdicts: Sequence[Verdict]) -> None:
+        if self.gauge is None:
+            return
+        drifted = self.gauge.drifted
+        for verdict in verdicts:
             self.gauge.update(verdict)
         if self.gauge.drifted and not drifted:
             say(
                 f"{self.gauge.lines()[-1]}; look at camera and light, then calibrate with scripts/calibrate.py --normal"
             )
-        if any(verdict.anomalous for verdict in new):
-            for teller in self.tellers:
-                teller.notice()
 
     def run(self) -> None:
         """Until :attr:`stop` is set: score what is there, then what appears."""
@@ -182,7 +190,7 @@ class Watcher:
                 for line in self.scan().lines():
                     say(line)
                 scanned = time.monotonic()
-            for path in paths:
+            for path in sorted(paths, key=natural_key):  # the frames of a camera in their order
                 self.consider(path)
             if time.monotonic() - scanned > RESCAN:
                 self.scan()

@@ -1,7 +1,10 @@
 """Models by name, and the device that they run on. Baselines are added by ``baselines.register()``."""
 
 import inspect
+import math
+import os
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -47,7 +50,25 @@ def build_model(config: ModelConfig, size: tuple[int, int] | None = None) -> Net
     if config.variant != "recon" and "variant" not in known:
         raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; expected 'recon'")
     options = asdict(config) | {"size": size}
-    return model(**{key: value for key, value in options.items() if key in known})
+    options = {key: value for key, value in options.items() if key in known}
+    check_memory(model, options)
+    return model(**options)
+
+
+def check_memory(model: type[Network], options: dict[str, Any]) -> None:
+    """Raises ``UserError`` for a model that is larger than the memory of this machine."""
+    try:
+        with torch.device("meta"):  # only shapes
+            skeleton = model(**options)
+        size = sum(tensor.nbytes for tensor in (*skeleton.parameters(), *skeleton.buffers()))
+        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    except (RuntimeError, TypeError, OverflowError):  # a size beyond 64 bits
+        size, room = math.inf, 0
+    if size > room:
+        raise UserError(
+            f"model: takes {size / 1e9:,.0f} GB, and this machine has {room / 1e9:,.0f}; expected smaller width, items "
+            "or item_dim"
+        )
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -57,17 +56,25 @@ def load_official(state_dict: Mapping[str, Tensor], items: Tensor, variant: Vari
     Width, M and C are read off the shapes, so narrower retrainings load too.
 
     Raises:
-        UserError: missing or surplus names, wrong shapes.
+        UserError: missing or surplus names, wrong shapes, numbers that are not finite.
     """
     given = {name.removeprefix("module."): value for name, value in state_dict.items()}
     first, last = "encoder.moduleConv1.0.weight", "encoder.moduleConv4.3.weight"
     for name in (first, last):
         if name not in given:
             raise UserError(f"official state dict: {name} is missing")
+        if given[name].ndim != 4:
+            found = tuple(given[name].shape)
+            raise UserError(f"official state dict: {name} has shape {found}; expected four dimensions")
     items = torch.as_tensor(items, dtype=torch.float32)
     width, dim = given[first].shape[0], given[last].shape[0]
-    if items.ndim != 2 or items.shape[1] != dim:
+    if items.ndim != 2 or items.shape[1] != dim or 0 in items.shape:
         raise UserError(f"official items: shape {tuple(items.shape)}; expected M x {dim}")
+    for name, value in (("items", items), *((f"state dict: {name}", value) for name, value in given.items())):
+        if value.is_complex() or not torch.isfinite(value).all():
+            raise UserError(f"official {name}: holds numbers that are not finite and real; expected trained weights")
+    if width == 0:
+        raise UserError(f"official state dict: {first} is empty; expected trained weights")
     model = MNAD(variant, width=width, items=items.shape[0], item_dim=dim)
     renamed = {}
     surplus = []
@@ -106,8 +113,18 @@ def read_tensors(path: Path) -> object:
         return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds more than tensors (a pickled module?); expected a state dict") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # whatever the two readers make of a damaged file
         raise UserError(f"{path}: cannot be read; expected a torch file or .safetensors") from error
+
+
+def is_plain(value: object) -> bool:
+    """Whether ``value`` is a dense tensor of numbers on the CPU."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized)
+    )
 
 
 def read_items(path: Path) -> Tensor:
@@ -118,8 +135,8 @@ def read_items(path: Path) -> Tensor:
     """
     content = read_tensors(path)
     tensors = list(content.values()) if isinstance(content, dict) else [content]
-    if len(tensors) != 1 or not isinstance(tensors[0], Tensor):
-        raise UserError(f"{path}: holds {len(tensors)} entries; expected one tensor of items, M x C,")
+    if len(tensors) != 1 or not is_plain(tensors[0]):
+        raise UserError(f"{path}: holds {len(tensors)} entries; expected one tensor of items, M x C")
     return tensors[0].detach()
 
 
@@ -130,6 +147,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
         UserError: it holds something else, or see :func:`read_tensors`.
     """
     state = read_tensors(path)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and is_plain(v) for k, v in state.items()):
         raise UserError(f"{path}: is no state dict; expected parameter names and tensors")
     return state

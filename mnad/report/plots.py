@@ -8,10 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from mnad.report.plotting import ANOMALOUS, COLUMN, NORMAL, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import ANOMALOUS, COLUMN, NORMAL, PALETTE, TWO_COLUMNS, literal, save_figure, style
 from mnad.run import UserError
 from mnad.scoring.threshold import Threshold
 
+MAX_PANELS = 900  # of one figure; a PNG knows no larger height
 # One style for each curve of a panel, told apart in grey too.
 CURVES = (
     {"color": PALETTE[0], "linestyle": "-", "linewidth": 0.8},
@@ -51,7 +52,7 @@ def plot_histogram(
                 label=f"known anomalies ({len(anomalous)})",
             )
         axes.axvline(threshold.value, color=PALETTE[-1], linestyle="--", label=f"threshold {threshold.value:.3g}")
-        axes.set(xlabel=f"score '{name}' (higher is more anomalous)", ylabel="density", yscale="log")
+        axes.set(xlabel=f"score '{literal(name)}' (higher is more anomalous)", ylabel="density", yscale="log")
         axes.set_title(threshold.rule.replace("_", " "))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.1))
         return save_figure(figure, path)
@@ -90,13 +91,19 @@ def plot_curves(
         scores: names of the columns to draw, such as ``score_mnad``; several are drawn over each other.
 
     Raises:
-        UserError: a column is missing.
+        UserError: a column is missing, a label is not 0 or 1, or no or too many videos.
     """
     missing = {"video", "frame", *scores} - set(frame.columns)
     if missing:
         expected = ", ".join(("video", "frame", *scores))
         raise UserError(f"score table: no column {', '.join(sorted(missing))}; expected {expected}")
+    if "label" in frame and not frame["label"].isin((0, 1)).all():
+        raise UserError(
+            "score table: column label holds other values than 0 and 1; expected 0 (normal) or 1 (abnormal)"
+        )
     videos = list(frame.groupby("video", sort=False))
+    if not 0 < len(videos) <= MAX_PANELS:
+        raise UserError(f"score table: {len(videos)} videos; expected 1 to {MAX_PANELS} in one figure")
     columns = min(3, len(videos))
     rows = -(-len(videos) // columns)
     with style():
@@ -112,9 +119,9 @@ def plot_curves(
                     numbers[start] - 0.5, numbers[end - 1] + 0.5, color=ANOMALOUS, alpha=0.25, lw=0
                 )
             for i, score in enumerate(scores):
-                name = score.removeprefix("score_") if len(scores) > 1 else "score"
+                name = literal(score.removeprefix("score_")) if len(scores) > 1 else "score"
                 (handles[name],) = panel.plot(numbers, part[score], **CURVES[i % len(CURVES)])
-            panel.set_title(f"video {video}", pad=2)
+            panel.set_title(f"video {literal(video)}", pad=2)
             panel.set_xlim(numbers[0] - 1, numbers[-1] + 1)
         for panel in list(axes.flat)[len(videos) :]:
             panel.set_axis_off()
@@ -122,6 +129,34 @@ def plot_curves(
         figure.supylabel("anomaly score", fontsize=8)
         figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
         return save_figure(figure, path, formats)
+
+
+def plot_film(path: Path, scores: np.ndarray, threshold: float, name: str, title: str) -> list[Path]:
+    """Scores of one film with the threshold, frames from it on shaded. Two columns wide.
+
+    Args:
+        path: of the PNG.
+        scores: N, one for each frame from 0 on; NaN where there is none.
+        threshold: in the unit of the scores.
+        name: of the score.
+        title: what was scored.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    flagged = np.nan_to_num(scores, nan=-np.inf) >= threshold
+    spans = runs_of_ones(flagged.astype(int))
+    with style():
+        figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 2.2), layout="constrained")
+        for i, (start, end) in enumerate(spans):
+            label = f"anomalous: {flagged.sum():,} of {np.isfinite(scores).sum():,} frames, {len(spans):,} spans"
+            axes.axvspan(start - 0.5, end - 0.5, color=ANOMALOUS, alpha=0.25, lw=0, label=None if i else label)
+        axes.plot(np.arange(len(scores)), scores, color=PALETTE[0], linewidth=0.8, label=f"score '{name}'")
+        axes.axhline(threshold, color=PALETTE[-1], linestyle="--", linewidth=0.8, label=f"threshold {threshold:.3g}")
+        axes.set(xlabel="frame", ylabel="score (higher is more anomalous)", xlim=(-1, max(len(scores), 2)))
+        axes.set_title(title)
+        figure.legend(loc="outside upper center", ncols=3)
+        return save_figure(figure, path)
 
 
 def plot_map(path: Path, values: np.ndarray) -> list[Path]:

@@ -47,6 +47,11 @@ def style() -> Iterator[None]:
         yield
 
 
+def literal(text: object) -> str:
+    """``text`` of the user, such as the name of a folder, as Matplotlib draws it: no mathematics, no odd bytes."""
+    return str(text).encode(errors="backslashreplace").decode().replace("$", r"\$")
+
+
 def save_figure(
     figure: Figure, path: str | Path, formats: tuple[str, ...] = ("png",), dpi: int = STYLE["savefig.dpi"]
 ) -> list[Path]:

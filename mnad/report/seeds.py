@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
+from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, literal, save_figure, style
 from mnad.run import UserError
 
 METRICS = ("auroc", "tpr", "tnr")
@@ -38,12 +38,12 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot_ablation(path: Path, table: pd.DataFrame) -> list[Path]:
-    """Error rates 1 - TPR and 1 - TNR of every row: the lower the better, 5 % marked."""
+def plot_ablation(path: Path, table: pd.DataFrame, demand: float | None = None) -> list[Path]:
+    """Error rates 1 - TPR and 1 - TNR of every row: the lower the better; ``demand``, if any, is marked."""
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 0.9 + 0.2 * len(table)))
         varied = [key for key in ("score", "model", "config") if key == "score" or table[key].nunique() > 1]
-        labels = table[varied].agg(", ".join, axis=1)
+        labels = table[varied].agg(", ".join, axis=1).map(literal)
         for offset, metric, colour, marker in ((-0.17, "tpr", PALETTE[5], "o"), (0.17, "tnr", PALETTE[0], "s")):
             y = [i + offset for i in range(len(table))]
             name = "missed anomalies, 1 - TPR" if metric == "tpr" else "false alarms, 1 - TNR"
@@ -51,7 +51,8 @@ def plot_ablation(path: Path, table: pd.DataFrame) -> list[Path]:
             axes.errorbar(
                 1 - table[f"{metric}_mean"], y, xerr=error, fmt=marker, color=colour, markersize=4, label=name
             )
-        axes.axvline(0.05, color=PALETTE[-1], linestyle=":", label="the user's demand, 5 %")
+        if demand is not None:
+            axes.axvline(demand, color=PALETTE[-1], linestyle=":", label=f"the user's demand, {100 * demand:g} %")
         axes.set(
             xlabel="share of the test images, mean and sd over seeds", yticks=range(len(table)), yticklabels=labels
         )

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+VIDEO_NOTE = (
+    "AUROC, mean over videos: the paper's protocol; each video is scaled by its own extremes, known when it is over\n"
+    "causal AUROC, TPR, TNR: no frame needs a later one, as on a live camera"
+)
 COLLAPSED = 1.1  # effective items; below it one item takes at least 98 % of the queries
 
 
@@ -25,24 +29,29 @@ def percent_number(value: float | None) -> str:
 def results_table(results: Mapping[tuple[str, str], Mapping]) -> str:
     """(model, score) -> metrics of :func:`mnad.evaluation.result.judge_scores`, as aligned text.
 
-    Of videos, AUROC is the paper's frame-level AUC and "verdict AUROC" that of the scores which the threshold decides.
-    Pixel metrics stand in a row that has them under ``pixels``.
+    Of videos, AUROC is the paper's frame-level AUC, over scores that are scaled by the extremes of each video, and
+    "causal AUROC" that of the scores which need no later frame; threshold, TPR and TNR are theirs (:data:`VIDEO_NOTE`).
+    Pixel metrics stand in a row that has them under ``pixels``. "in validation" are the false alarms among the normals
+    that the threshold was chosen on.
     """
     rows = []
     for (model, score), r in results.items():
         row = {"model": model, "score": score, "AUROC": number(r["auroc"])}
         if "auroc_video_mean" in r:
             row["mean over videos"] = number(r["auroc_video_mean"])
-            row["verdict AUROC"] = number(r["verdict_auroc"])
+            row["causal AUROC"] = number(r["verdict_auroc"])
         row["TPR [95 % CI]"], row["TNR [95 % CI]"] = (rate(r[key], r[f"{key}_ci95"]) for key in ("tpr", "tnr"))
         if r["threshold"] is not None:
             row["threshold"] = f"{r['threshold']:.4g}"
             row["missed"] = f"{r['confusion']['fn']}/{r['n_anomalous']}"
             row["false alarms"] = f"{r['confusion']['fp']}/{r['n_normal']}"
+            if r.get("validation"):
+                row["in validation"] = f"{r['validation']['fp']}/{r['validation']['n_normal']}"
         if r.get("pixels"):
             row["pixel AUROC"], row["AUPRO"] = (number(r["pixels"][key]) for key in ("pixel_auroc", "aupro"))
         rows.append(row)
-    return pd.DataFrame(rows).fillna("-").to_string(index=False)
+    table = pd.DataFrame(rows).fillna("-").to_string(index=False)
+    return f"{table}\n{VIDEO_NOTE}" if any("causal AUROC" in row for row in rows) else table
 
 
 def health_line(health: Mapping[str, float | int]) -> str:

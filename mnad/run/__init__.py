@@ -7,3 +7,8 @@ class UserError(ValueError):
 
 class NotInstalled(UserError):
     """Something that needs an optional package which is not there."""
+
+
+def one_line(error: object) -> str:
+    """The message of an error without line breaks."""
+    return " ".join(str(error).split())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "mnad-detector-1"
+DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")  # of tensors
 SHIPPED = shipped_folder("checkpoints")
 
 
@@ -37,16 +38,18 @@ def find_checkpoint(path: Path | str) -> Path:
 
 def tensors_digest(tensors: "Mapping[str, Tensor]") -> str:
     """SHA-256 over names, types, shapes and bytes of CPU tensors, whatever their order."""
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).numpy().tobytes() if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
 
 
-def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping[str, Any]) -> None:
-    """Write ``tensors`` and ``texts`` (name -> JSON-able value) to ``path``.
+def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping[str, Any], kind: str = FORMAT) -> None:
+    """Write ``tensors`` and ``texts`` (name -> JSON-able value) to ``path``, a file of the format ``kind``.
 
     Raises:
         UserError: it cannot be written.
@@ -56,7 +59,7 @@ def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping
 
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {name: json.dumps(value, allow_nan=False) for name, value in texts.items()}
-    metadata |= {"format": FORMAT, "sha256": tensors_digest(kept)}
+    metadata |= {"format": kind, "sha256": tensors_digest(kept)}
     with atomic_path(path) as temporary:
         try:
             save_file(kept, temporary, metadata)
@@ -64,32 +67,41 @@ def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping
             raise OSError(str(error)) from error
 
 
-def read_checkpoint(path: Path) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+def read_checkpoint(
+    path: Path, kind: str = FORMAT, unmarked: bool = False
+) -> "tuple[dict[str, Tensor], dict[str, Any]]":
     """Tensors and texts of :func:`write_checkpoint`. Files from before there was a digest are read without that check.
+
+    Args:
+        kind: the format that it must have.
+        unmarked: whether one that names no format will do.
 
     Raises:
         UserError: truncated, of another program, changed since it was written, or with numbers that are not
             finite.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: is truncated or no safetensors file ({error}); expected a checkpoint") from error
-    if metadata.pop("format", None) != FORMAT:
-        raise UserError(f"{path}: is no checkpoint of this project; expected one of the format {FORMAT!r}")
+    except Exception as error:  # whatever the reader makes of a damaged file
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: is truncated or no safetensors file ({reason}); expected a checkpoint") from error
+    if metadata.pop("format", kind if unmarked else None) != kind:
+        raise UserError(f"{path}: is no checkpoint of this project; expected one of the format {kind!r}")
     digest = metadata.pop("sha256", None)
     if digest is not None and digest != tensors_digest(tensors):
         raise UserError(f"{path}: its contents have changed since it was written; expected an undamaged checkpoint")
     for name, tensor in tensors.items():
+        if str(tensor.dtype).removeprefix("torch.") not in DTYPES:
+            raise UserError(f"{path}: {name} is of the type {tensor.dtype}; expected one of {', '.join(DTYPES)}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} holds numbers that are not finite; expected a trained checkpoint")
     try:
         texts = {name: json.loads(text) for name, text in metadata.items()}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: its description is no JSON ({error}); expected an undamaged checkpoint") from error
     return tensors, texts

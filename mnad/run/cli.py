@@ -7,19 +7,23 @@ Unknown keys and wrong types are errors of one line and exit code 2.
 """
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
-from itertools import zip_longest
+from dataclasses import fields, is_dataclass
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TypeVar
 
 import docstring_parser
+import yaml
 from docstring_parser import DocstringParam
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.old_keys import modern_argument, modernise
+from mnad.run.streams import plain_streams
 
 Config = TypeVar("Config")
 MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
@@ -33,8 +37,12 @@ def load_yaml(text: str) -> object:
 
     Raises:
         UserError: aliases that make more of it than any configuration needs, or that lead in a circle.
+        yaml.YAMLError: no YAML, nested without measure, or a number of more digits than Python reads.
     """
-    value = get_loader("yaml")(text)
+    try:
+        value = get_loader("yaml")(text)
+    except (RecursionError, ValueError) as error:
+        raise yaml.YAMLError(str(error)) from error
     left = [value]
     for _ in range(MOST_NODES):
         if not left:
@@ -44,7 +52,7 @@ def load_yaml(text: str) -> object:
     raise UserError(f"configuration: more than {MOST_NODES} values, counted with its aliases; expected fewer")
 
 
-set_loader("mnad", load_yaml)
+set_loader("mnad", load_yaml, exceptions=(yaml.YAMLError,))
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -117,11 +125,36 @@ def underscored(word: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
 
 
+def check_groups(namespace: Namespace, config_class: type, prefix: str = "") -> None:
+    """Raises ``UserError`` for a group of options that is given as anything but a mapping: ``model: [1]``."""
+    for field in fields(config_class):
+        if isinstance(field.type, type) and is_dataclass(field.type):
+            key, value = f"{prefix}{field.name}", namespace.get(field.name)
+            if not isinstance(value, Namespace):
+                raise UserError(f"{key}: expected options of its own, such as {key}: {{...}}, got {value!r}")
+            check_groups(value, field.type, f"{key}.")
+
+
+def configuration_files(argv: Sequence[str]) -> str:
+    """The files that ``argv`` names with ``--config``, for messages."""
+    alone = [after for word, after in pairwise(argv) if word == "--config"]
+    joined = [word.removeprefix("--config=") for word in argv if word.startswith("--config=")]
+    return ", ".join([*alone, *joined]) or "configuration"
+
+
+def users_error(error: BaseException) -> UserError:
+    """What a dataclass inside others has refused, without what jsonargparse says around it."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, UserError):
+        found = found.__cause__ or found.__context__
+    return found if isinstance(found, UserError) else UserError(" ".join(str(error).split()))
+
+
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
     """Fill ``config_class`` from ``argv``.
 
     Raises:
-        UserError: unknown option or key, or a value of the wrong type.
+        UserError: unknown option or key, a value of the wrong type, or a file that is no YAML in UTF-8.
     """
     parser = build_parser(config_class, description)
     words = [underscored(modern_argument(word)) for word in (sys.argv[1:] if argv is None else argv)]
@@ -130,9 +163,31 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
     try:
         namespace = parser.parse_args(words_last(words) if takes_words else words)
     except ArgumentError as error:
-        raise UserError(" ".join(str(error).split())) from error
+        message = one_line(error)
+        unread = message.startswith(("Problems parsing config", "Unexpected config"))
+        raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{configuration_files(words)}: is no UTF-8 ({error}); expected a YAML file") from error
     namespace.pop("config", None)
-    return config_class(**parser.instantiate(namespace).as_dict())
+    check_groups(namespace, config_class)
+    try:
+        return config_class(**parser.instantiate(namespace).as_dict())
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise users_error(error) from error
+
+
+def environment_error(error: Exception) -> str | None:
+    """What a full disk, a folder that vanished or too little memory are in one line; None for a mistake of ours."""
+    if isinstance(error, OSError):
+        expected = (
+            "free space on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a path that can be used"
+        )
+        place = f"{os.fsdecode(error.filename)[:300]}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{place}{error.strerror or error}; expected {expected}"
+    text = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
+        return f"memory is not enough ({text or 'of this process'}); expected smaller images, models or batches"
+    return None
 
 
 def run(
@@ -143,24 +198,46 @@ def run(
 ) -> None:
     """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
 
+    So is what the machine lacks (:func:`environment_error`).
+
     A number that ``main`` returns is the exit code.
 
     Args:
         base: given what was parsed, the configuration file that applies where the command line names none.
     """
-    try:
-        config = parse(config_class, description=description)
-        if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
-            path = base(config)
-            if path is not None:
-                print(f"configuration: {path}, by the layout of the data (--config FILE takes another)")
-                config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
-        status = main(config)
-        if isinstance(status, int) and status:
-            sys.exit(status)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    with plain_streams():
+        try:
+            status = call(main, config_class, description, base)
+        except UserError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            sys.exit(2)
+        except BrokenPipeError:  # whoever read what is printed has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except (OSError, MemoryError, RuntimeError) as error:
+            line = environment_error(error)
+            if line is None:
+                raise
+            print(f"error: {one_line(line)}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+    if isinstance(status, int) and status:
+        sys.exit(status)
+
+
+def call(
+    main: Callable[[Config], object],
+    config_class: type[Config],
+    description: str | None,
+    base: Callable[[Config], Path | None] | None,
+) -> object:
+    """Parse and call ``main``, see :func:`run`; returns what it returns."""
+    config = parse(config_class, description=description)
+    if base is not None and not any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
+        path = base(config)
+        if path is not None:
+            print(f"configuration: {path} (--config FILE takes another)")
+            config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
+    return main(config)

@@ -4,15 +4,19 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 
 if TYPE_CHECKING:  # pandas is slow to import
     import pandas as pd
+
+
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what atomic_path leaves behind when its process is killed
 
 
 def shipped_folder(name: str) -> Path:
@@ -65,6 +69,18 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()  # its empty file stays: whoever deletes one may delete another's
 
 
+def occupied(folder: Path) -> bool:
+    """Whether ``folder`` holds anything but temporary files of a command that was killed."""
+    return any(not TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+
+
+def sweep(folder: Path) -> None:
+    """Drop temporary files below ``folder``, whose lock must be held: nobody else is writing them."""
+    for path in folder.rglob(".*.tmp"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content``, atomically."""
     with atomic_path(path) as temporary:
@@ -72,8 +88,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+    """Write ``text`` as UTF-8, atomically. Bytes of file names that are no UTF-8 become escapes, as JSON knows them."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_csv(path: Path, frame: "pd.DataFrame") -> None:
@@ -86,6 +102,29 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def check_distinct(**paths: Path | None) -> None:
+    """Raises ``UserError`` if two of the options ``paths`` name one file: one result would replace the other."""
+    seen: dict[str, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in seen:
+            raise UserError(f"--{seen[place]} and --{name}: both {path}; expected two files")
+        seen[place] = name
+
+
+def regular(path: Path, expected: str) -> Path:
+    """``path`` unless it is a pipe or a device, which may have no end.
+
+    Raises:
+        UserError: it is one; ``expected`` says what the file should have been.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no regular file; expected {expected}")
+    return path
+
+
 def read_json(path: Path, expected: str = "JSON") -> dict:
     """Parse ``path``.
 
@@ -93,32 +132,44 @@ def read_json(path: Path, expected: str = "JSON") -> dict:
         UserError: missing or no JSON object; ``expected`` says what the file should have been.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected {expected}") from error
+        found = json.loads(regular(path, expected).read_text(encoding="utf-8"))
+    except UserError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); expected {expected}") from error
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds no object; expected a JSON object")
     return found
 
 
 def read_table(path: Path, columns: set[str], text: tuple[str, ...] = (), literal: bool = False) -> "pd.DataFrame":
-    """A CSV file that has at least ``columns``; those in ``text`` stay strings, so that ``01`` does not become 1.
+    """A CSV file that has at least ``columns`` and one row. Those of ``columns`` that are not in ``text`` are numbers;
+    those that are stay strings, so that ``01`` does not become 1.
 
     Args:
         literal: an empty cell or a word such as ``NA`` or ``None`` is text, too, not a missing number.
 
     Raises:
-        UserError: unreadable or a column is missing.
+        UserError: unreadable, a column is missing or holds text instead of numbers, or there is no row.
     """
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype={name: str for name in text}, keep_default_na=not literal)
+        types = {name: str for name in text}
+        frame = pd.read_csv(regular(path, "a table"), dtype=types, keep_default_na=not literal)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected a table") from error
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); expected a table") from error
     missing = sorted(columns - set(frame.columns))
     if missing:
         raise UserError(f"{path}: no column {', '.join(missing)}; expected {', '.join(sorted(columns))}")
+    if frame.empty:
+        raise UserError(f"{path}: has no row below its header; expected one or more")
+    for name in sorted(columns - set(text)):
+        if frame[name].dtype.kind not in "biuf":
+            wrong = frame[name][pd.to_numeric(frame[name], errors="coerce").isna()]
+            raise UserError(f"{path}: column {name} holds {wrong.iloc[0]!r}; expected numbers")
     return frame
 
 
@@ -131,7 +182,9 @@ def read_log(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        log = pd.read_json(path, lines=True)
+        log = pd.read_json(regular(path, "the log of a training"), lines=True)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is no log of a training ({error}); expected one JSON object a line") from error
     if "epoch" not in log or not {"pixel", "seconds"} & set(log.columns):  # what is fitted in closed form has no losses
@@ -189,7 +242,7 @@ def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str
         raise UserError("--overwrite and --resume exclude each other; expected one of them")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and occupied(out):
         if not (overwrite or resume):
             raise UserError(f"{out}: exists already; expected a new folder, --overwrite or --resume")
         if mark not in read_config(out):
@@ -200,19 +253,30 @@ def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str
 def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
     """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
 
-    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied.
+    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied. That file
+    goes last, so that an interruption leaves a folder that can be emptied again. Its lock must be held.
 
     Raises:
         UserError: see :func:`check_run_folder`; or it cannot be written.
     """
     check_run_folder(out, overwrite, resume, mark)
     try:
-        if overwrite and out.is_dir():
-            shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(out.iterdir(), key=lambda path: path.name == "config.json") if overwrite else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        sweep(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); expected a writable path") from error
     return out
+
+
+def check_still_there(out: Path) -> None:
+    """Raises ``UserError`` for a run folder that was emptied, moved or deleted while its run was writing."""
+    if not (out / "config.json").is_file():
+        raise UserError(f"{out}: was emptied or deleted during the run; expected it to stay")
 
 
 def stamped(name: str) -> Path:
@@ -230,9 +294,9 @@ def output_folder(path: str | Path, overwrite: bool = False) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+        full = occupied(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be made ({error.strerror}); expected a folder to write to") from error
-    if occupied and not overwrite:
+    if full and not overwrite:
         raise UserError(f"{path}: already there; expected another --out or --overwrite")
     return path

@@ -9,7 +9,7 @@ from mnad.run import UserError
 from mnad.run.files import read_config
 
 # Nothing of these touches the trained weights: --resume scores a finished run again.
-FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold", "calibration")
+FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold", "calibration", "log")
 
 
 def plain(config: Any) -> dict[str, object]:

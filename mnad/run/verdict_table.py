@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from mnad.run.files import atomic_path, check_replaceable
+from mnad.run.files import atomic_path, check_distinct, check_replaceable
 from mnad.run.verdict import COLUMNS
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class JsonWriter:
 
 
 def check_tables(csv_path: Path | None, json_path: Path | None) -> None:
-    """Raises ``UserError`` if a file that is no earlier table of verdicts would be replaced."""
+    """Raises ``UserError`` for one file twice, or if a file that is no earlier table of verdicts would be replaced."""
+    check_distinct(csv=csv_path, json=json_path)
     for path, mark in ((csv_path, CSV_MARK), (json_path, JSON_MARK)):
         if path is not None:
             check_replaceable(path, mark)

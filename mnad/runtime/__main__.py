@@ -16,7 +16,8 @@ from mnad.line.scoring import Scored, Wanted, score
 from mnad.line.screen import printable, screen
 from mnad.line.sources import shots
 from mnad.line.summary import Summary
-from mnad.run import UserError
+from mnad.run import UserError, one_line
+from mnad.run.streams import plain_streams
 from mnad.run.verdict_table import check_tables, open_tables
 from mnad.runtime.model import Backend, Model, Precision
 
@@ -97,14 +98,16 @@ def score_all(options: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; a ``UserError`` is one line and exit status 2."""
-    try:
-        return score_all(build_parser().parse_intermixed_args(argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    options = build_parser().parse_intermixed_args(argv)
+    with plain_streams():
+        try:
+            return score_all(options)
+        except UserError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
 
 
 if __name__ == "__main__":

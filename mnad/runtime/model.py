@@ -10,8 +10,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mnad.data.reading import are_grey, no_colour
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.verdict import Verdict
+from mnad.scoring.causal import Pasts
 
 FORMAT = "mnad-onnx-1"
 INPUT = "images"  # N x H x W x 3 uint8 RGB of any size, or N x 5 x H x W x 3 for prediction
@@ -21,11 +22,6 @@ Precision = Literal["float32", "bfloat16"]
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
-def one_line(error: Exception) -> str:
-    """The message of an error without line breaks, at most 200 characters."""
-    return " ".join(str(error).split())[:200]
-
-
 def missing(path: Path, package: str, extra: str) -> UserError:
     """The error of a backend that is not installed."""
     return UserError(f"{path}: {package} is not installed; expected it (pip install 'mnad-wells[{extra}]')")
@@ -33,7 +29,7 @@ def missing(path: Path, package: str, extra: str) -> UserError:
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """The error of a file that a backend cannot read."""
-    return UserError(f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py")
+    return UserError(f"{path}: is no readable model ({one_line(error)[:200]}); expected one of scripts/export.py")
 
 
 def open_onnxruntime(path: Path, threads: int) -> tuple[Run, Mapping[str, str]]:
@@ -53,7 +49,7 @@ def open_onnxruntime(path: Path, threads: int) -> tuple[Run, Mapping[str, str]]:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own errors have no common base
         raise UserError(
-            f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py"
+            f"{path}: is no readable model ({one_line(error)[:200]}); expected one of scripts/export.py"
         ) from error
     outputs = [output.name for output in session.get_outputs()]
     metadata = session.get_modelmeta().custom_metadata_map
@@ -85,7 +81,7 @@ def open_openvino(path: Path, threads: int, precision: Precision) -> tuple[Run, 
         request = core.compile_model(model, "CPU", settings).create_infer_request()
     except RuntimeError as error:
         raise UserError(
-            f"{path}: is no readable model ({one_line(error)}); expected one of scripts/export.py"
+            f"{path}: is no readable model ({one_line(error)[:200]}); expected one of scripts/export.py"
         ) from error
 
     seen: set[tuple[int, ...]] = set()
@@ -154,7 +150,7 @@ class Model:
             self.threshold = float(json.loads(self.metadata["threshold"])["value"])
             self.needs_colour = bool(json.loads(self.metadata.get("needs_colour", "false")))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: has damaged metadata ({one_line(error)}); expected {FORMAT}") from error
+            raise UserError(f"{path}: has damaged metadata ({one_line(error)[:200]}); expected {FORMAT}") from error
         if not math.isfinite(self.threshold):
             raise UserError(f"{path}: threshold {self.threshold}; expected a number")
 
@@ -177,8 +173,19 @@ class Model:
             raise UserError(f"images: {images.dtype} of shape {images.shape}; expected {wanted} uint8")
         return dict(zip(OUTPUTS, self._run(np.ascontiguousarray(images)), strict=True))
 
-    def judge(self, names: Sequence[str], frames: np.ndarray, statistics: bool = False) -> list[Verdict]:
-        """The verdict on each of ``frames``, under its name; an export has no ``statistics`` for a gauge of drift.
+    def new_pasts(self) -> Pasts:
+        """Empty: an export has no causal score."""
+        return {}
+
+    def judge(
+        self,
+        names: Sequence[str],
+        frames: np.ndarray,
+        statistics: bool = False,
+        pasts: Sequence[Pasts | None] | None = None,
+    ) -> list[Verdict]:
+        """The verdict on each of ``frames``, under its name; an export has no ``statistics`` for a gauge of drift, and
+        no use for ``pasts``.
 
         Args:
             frames: N x (P + 1) x H x W x 3 uint8 of any size; P = 0 for photographs, 4 for prediction, whose verdict is

@@ -7,6 +7,7 @@ way the false-alarm rate of n validation normals of which k reach the threshold.
 only: another camera, light or product breaks the promise (see :mod:`mnad.scoring.drift`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,23 @@ class Promise:
     false_alarms: int
     miss_rate: float
     false_alarm_rate: float
+
+    @classmethod
+    def from_json(cls, stored: Mapping) -> "Promise":
+        """What ``dataclasses.asdict`` made of one.
+
+        Raises:
+            TypeError: other keys.
+            ValueError: no object, counts below 0 or rates outside [0, 1].
+        """
+        if not isinstance(stored, dict):
+            raise ValueError(f"promise {stored!r}")
+        found = cls(**stored)
+        counts = found.n_anomalous, found.missed, found.n_normal, found.false_alarms
+        whole = all(isinstance(count, int) and count >= 0 for count in counts)
+        if not whole or not all(0 <= rate <= 1 for rate in (found.miss_rate, found.false_alarm_rate)):
+            raise ValueError(f"promise {stored}")
+        return found
 
     def __str__(self) -> str:
         normal = f"at most {self.false_alarm_rate:.1%} false alarms ({self.false_alarms} of {self.n_normal} normals)"

@@ -18,6 +18,8 @@ from mnad.config import ScoreConfig, TermConfig
 from mnad.model.ellipse import Ellipse
 from mnad.model.network import Network, Output
 from mnad.run import UserError
+from mnad.scoring.causal import Past
+from mnad.scoring.surroundings import SurroundingsContrast, SurroundingsDistance, SurroundingsError
 from mnad.scoring.terms import (
     FeatureDistance,
     FeatureError,
@@ -53,6 +55,9 @@ TERMS: dict[str, type[Term]] = {
     "glitter": Glitter,
     "relative_wall_hue": RelativeWallHue,
     "relative_glitter": RelativeGlitter,
+    "surroundings_error": SurroundingsError,
+    "surroundings_distance": SurroundingsDistance,
+    "surroundings_contrast": SurroundingsContrast,
 }
 
 
@@ -80,10 +85,22 @@ def build_term(config: TermConfig) -> Term:
     return term
 
 
+NORMAL_MAD = 1.4826  # deviation of a normal distribution over its median absolute deviation
+
+
+def title(term: str) -> str:
+    """The name of a term for people: ``PSNR``, ``feature distance``."""
+    return term.replace("_", " ").replace("psnr", "PSNR")
+
+
 class Score(nn.Module):
     """A fitted score. Its statistics are buffers, so they travel in the checkpoint.
 
     Of several members each has columns and statistics of its own, and the score is the mean of theirs.
+
+    With ``given``, the columns of each member are its T terms, then the G that they are judged given. A term t becomes
+    ``t - slopes . g``, with the slopes of the least-squares line ``t ~ a + slopes . g`` over the validation normals:
+    what is unusual for a picture that is, say, as noisy around the product as this one.
 
     Args:
         config: what to build.
@@ -95,6 +112,9 @@ class Score(nn.Module):
 
     low: Tensor  # S * T, the value that becomes 0; the T terms of the first of S members, then of the next
     high: Tensor  # S * T, the value that becomes 1
+    slopes: Tensor  # S x G x T, of each term on what it is given; only with some
+    mean: Tensor  # S * T, median and deviation of a causal score, with which the past of a camera begins
+    deviation: Tensor
 
     def __init__(
         self,
@@ -104,25 +124,33 @@ class Score(nn.Module):
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        kept = [(t, build_term(t)) for t in config.terms]
-        kept = [(t, term) for t, term in kept if term.needs in gives]
-        self.names = [t.name for t, _ in kept]
+        kept, given = ([(t, build_term(t)) for t in row] for row in (config.terms, config.given))
+        kept, given = ([(t, term) for t, term in row if term.needs in gives] for row in (kept, given))
+        given = given if kept else []
+        self.names = [t.name for t, _ in (*kept, *given)]
         self.dropped = len(kept) < len(config.terms)
-        self.terms = [term for _, term in kept]
+        self.terms = [term for _, term in (*kept, *given)]
+        self.given = len(given)
         self.weights = [t.weight for t, _ in kept]
         self.quantiles = [t.high for t, _ in kept]
         self.normalise, self.combine, self.smooth = config.normalise, config.combine, config.smooth
         self.mirror, self.members = config.mirror, members
         self.register_buffer("low", torch.zeros(members * len(kept), dtype=torch.float64))
         self.register_buffer("high", torch.ones(members * len(kept), dtype=torch.float64))
+        if given:
+            self.register_buffer("slopes", torch.zeros(members, len(given), len(kept), dtype=torch.float64))
+        self.causal = config.causal
+        if self.causal is not None:
+            self.register_buffer("mean", torch.zeros(members * len(kept), dtype=torch.float64))
+            self.register_buffer("deviation", torch.ones(members * len(kept), dtype=torch.float64))
         self.statistics: Any = nn.ModuleList(nn.ModuleDict() for _ in range(members))
         for row in self.statistics:
             found = ((str(i), term.statistics(size)) for i, term in enumerate(self.terms))
             row.update({i: statistics for i, statistics in found if statistics is not None})  # type: ignore[operator]
 
     def label(self, name: str) -> str:
-        """``name``, with the terms that are left of the score if the model lacks some: ``mnad (psnr)``."""
-        return f"{name} ({', '.join(self.names)})" if self.dropped else name
+        """``name``; of a score that the model has not all terms of, what is left instead: ``PSNR only``."""
+        return f"{' and '.join(map(title, self.names))} only" if self.dropped else name
 
     def value(self, index: int, target: Tensor, out: Output, member: int = 0) -> Tensor:
         """The term ``index`` of every image, B values, of the output of the model ``member``."""
@@ -131,12 +159,31 @@ class Score(nn.Module):
         return self.terms[index](target, out, *extra)
 
     def raw(self, target: Tensor, out: Output, member: int = 0) -> Tensor:
-        """Every term of every image, B x T float64, before normalisation, of the output of the model ``member``."""
+        """Every term of every image, B x (T + G) float64, before normalisation, of the output of model ``member``."""
         values = [self.value(index, target, out, member) for index in range(len(self.terms))]
         return torch.stack([value.double() for value in values], dim=1)
 
+    @property
+    def columns(self) -> int:
+        """S * (T + G), of the raw terms."""
+        return self.members * len(self.terms)
+
+    def conditioned(self, raw: Tensor) -> Tensor:
+        """N x S * (T + G) raw terms -> N x S * T, each less what was to be expected; ``raw`` without ``given``."""
+        if not self.given:
+            return raw
+        parts = raw.view(len(raw), self.members, len(self.terms))
+        terms, given = parts.split([len(self.weights), self.given], dim=2)
+        return (terms - torch.einsum("nsg,sgt->nst", given, self.slopes)).flatten(1)
+
     def fit(self, raw: Tensor) -> "Score":
-        """Take the scale from the raw terms of the validation normals, N x S * T."""
+        """Take slopes and scale from the raw terms of the validation normals, N x S * (T + G)."""
+        if self.given:
+            parts = raw.view(len(raw), self.members, len(self.terms)).transpose(0, 1)
+            parts = parts - parts.mean(dim=1, keepdim=True)
+            terms, given = parts.split([len(self.weights), self.given], dim=2)
+            self.slopes.copy_(torch.linalg.pinv(given) @ terms)
+        raw = self.conditioned(raw)
         if self.normalise == "minmax":
             low, high = raw.amin(dim=0), raw.amax(dim=0)
         else:
@@ -145,11 +192,22 @@ class Score(nn.Module):
         self.low.copy_(low)
         # A term that is the same for every normal says nothing about scale: leave its unit as it is.
         self.high.copy_(torch.where(high > low, high, low + 1))
+        if self.causal is not None:
+            median = raw.quantile(0.5, dim=0)
+            deviation = NORMAL_MAD * (raw - median).abs().quantile(0.5, dim=0)
+            self.mean.copy_(median)
+            self.deviation.copy_(torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
         return self
 
+    def new_past(self) -> Past | None:
+        """What a causal score knows of a camera before its first frame; None for another score."""
+        if self.causal is None:
+            return None
+        return Past(self.causal, self.mean.cpu().numpy(), self.deviation.cpu().numpy())
+
     def forward(self, raw: Tensor) -> Tensor:
-        """N x S * T raw terms -> N scores."""
-        scaled = ((raw - self.low) / (self.high - self.low)).view(-1, len(self.terms))
+        """N x S * (T + G) raw terms -> N scores."""
+        scaled = ((self.conditioned(raw) - self.low) / (self.high - self.low)).view(-1, len(self.weights))
         each = scaled.amax(dim=1) if self.combine == "max" else scaled @ scaled.new_tensor(self.weights)
         return each.view(-1, self.members).mean(dim=1)
 
@@ -179,7 +237,7 @@ def fit_statistics(
 def measure(
     models: Sequence[Callable[[Tensor], Output]], scores: Mapping[str, Score], x: Tensor, target: Tensor
 ) -> tuple[Output, dict[str, Tensor]]:
-    """Output of the first model for ``x``, and the raw terms of every score, B x S * T float64.
+    """Output of the first model for ``x``, and the raw terms of every score, B x S * (T + G) float64.
 
     A score with ``mirror`` has the mean of each term over the image and its left-right mirror image.
     """

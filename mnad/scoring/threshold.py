@@ -13,6 +13,9 @@ from mnad.config import DetectorConfig, Rule, ThresholdConfig
 from mnad.run import UserError
 from mnad.scoring.promise import Promise, promise
 
+FEWEST_RECENT = 100  # images for the rule `recent`
+ONE_DEVIATION = 0.8413  # quantile of a normal distribution
+
 
 @dataclass
 class Threshold:
@@ -33,12 +36,17 @@ class Threshold:
 
         Raises:
             TypeError: other keys.
-            ValueError: a value that is not finite.
+            ValueError: no object, a value that is no finite number, an unknown rule, or a promise that is none.
         """
+        if not isinstance(stored, dict):
+            raise ValueError(f"threshold {stored!r}")
         kept = stored.get("promise")
-        found = cls(**{**stored, "promise": None if kept is None else Promise(**kept)})
-        if not math.isfinite(found.value):
-            raise ValueError(f"threshold {found.value}")
+        found = cls(**{**stored, "promise": None if kept is None else Promise.from_json(kept)})
+        number = isinstance(found.value, int | float) and not isinstance(found.value, bool)
+        if not number or not math.isfinite(found.value):
+            raise ValueError(f"threshold {found.value!r}")
+        if found.rule not in Rule.__args__ or not isinstance(found.note, str):
+            raise ValueError(f"threshold by the rule {found.rule!r}, {found.note!r}")
         return found
 
     def __str__(self) -> str:
@@ -46,8 +54,9 @@ class Threshold:
         return text if self.promise is None else f"{text}\n{self.promise}"
 
 
-def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest, in the unit of the scores.
+def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float | None:
+    """Midpoint of the first gap between neighbouring scores at which TPR + TNR is largest, in the unit of the scores;
+    None where no threshold is better than chance.
 
     Args:
         normal: N scores of normals, at least one.
@@ -59,6 +68,8 @@ def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float:
     scores = np.r_[normal, anomalous]
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     best = thresholds[np.argmax(tpr - fpr)]
+    if not math.isfinite(best):  # the first of the curve, which flags nothing
+        return None
     below = scores[scores < best]
     return float((best + below.max()) / 2) if len(below) else float(best)
 
@@ -89,8 +100,38 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
         return Threshold((low + high) / 2, config.rule, f"halfway between {high_name} and {low_name}")
     if config.rule == "balanced":
         note = f"largest balanced accuracy on {len(normal)} validation normals and {len(anomalous)} known anomalies"
-        return Threshold(balanced_threshold(normal, anomalous), config.rule, note)
-    raise UserError(f"threshold.rule: expected one of {', '.join(Rule.__args__)}, got {config.rule!r}")
+        value = balanced_threshold(normal, anomalous)
+        if value is None:
+            return Threshold(
+                high, "normal_quantile", f"no threshold is better than chance by {note}: fell back to {high_name}"
+            )
+        return Threshold(value, config.rule, note)
+    raise UserError(f"threshold.rule: expected one of {', '.join(Rule.__args__[:-1])}, got {config.rule!r}")
+
+
+def moved_threshold(config: ThresholdConfig, old: float, recent: np.ndarray) -> Threshold:
+    """The rule ``recent``: ``old`` where it lies in a range above the median of ``recent`` scores, else its nearer end.
+
+    With m the median of the recent scores and d the distance from it to their 84.13 % quantile (one standard deviation
+    of a normal distribution; anomalies at a share of a few percent hardly move it), the range is ``m + a d`` to
+    ``m + b d`` for ``config.recent`` (a, b). A shift or stretch of all scores, as another light brings it, is followed;
+    an unchanged line changes nothing or little. Nothing is assumed of single images, so they need no labels.
+
+    Args:
+        recent: N scores of consecutive images of the line, at least 100.
+
+    Raises:
+        UserError: fewer.
+    """
+    if len(recent) < FEWEST_RECENT:
+        raise UserError(f"threshold.rule: recent needs at least {FEWEST_RECENT} images, better 200; got {len(recent)}")
+    middle, upper = np.quantile(recent, (0.5, ONE_DEVIATION))
+    low, high = (float(middle + factor * (upper - middle)) for factor in config.recent)
+    place = f"{config.recent[0]:g} to {config.recent[1]:g} deviations above the median of {len(recent)} recent images"
+    if low <= old <= high:
+        return Threshold(old, "recent", f"as before, since it lies {place}")
+    value, end = (low, "lowest") if old < low else (high, "highest")
+    return Threshold(value, "recent", f"moved from {old:.4g} to the {end} that lies {place}")
 
 
 def choose_thresholds(

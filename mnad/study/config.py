@@ -62,14 +62,15 @@ class StudyConfig(TrainConfig):
         rows: names in the order of the tables, of ``mnad.study.config.ROWS``.
         seeds: of each row with clean training data, counted from 0.
         dirty_seeds: of each row with dirty training data.
-        faithful: checkpoint of the official memory, judged beside the rows; its network is not trained again.
+        faithful: checkpoint of the official memory without a correction, judged beside the rows; its network is not
+            trained again.
     """
 
     out: Path = Path("runs/memory_study")
     rows: list[str] = field(default_factory=lambda: list(ROWS))
     seeds: int = 5
     dirty_seeds: int = 3
-    faithful: Path | None = Path("wells")
+    faithful: Path | None = Path("wells_absolute")
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for an unknown row, or no seed."""
@@ -77,6 +78,8 @@ class StudyConfig(TrainConfig):
         unknown = [row for row in self.rows if row not in ROWS]
         if unknown or not self.rows:
             raise UserError(f"rows: expected some of {', '.join(ROWS)}, got {unknown[0] if unknown else self.rows!r}")
+        if self.correction.kind != "none" or self.augmentation.copies:
+            raise UserError("correction, augmentation: the study trains on images as they are; expected neither")
         for key in ("seeds", "dirty_seeds"):
             if getattr(self, key) < 1:
                 raise UserError(f"{key}: expected at least 1, got {getattr(self, key)}")

@@ -124,6 +124,8 @@ def run_study(config: StudyConfig) -> Path:
     if config.faithful is not None and not (place / RESULT).is_file():
         place.mkdir(parents=True, exist_ok=True)
         loaded = Detector.load(config.faithful)
+        if loaded.correction is not None:
+            raise UserError(f"faithful: {config.faithful} corrects its images; expected a checkpoint without that")
         detector = Detector(faithful_config(config, loaded), loaded.model)
         detector.fit(sources["train"])
         detector.calibrate(sources["validation"], sources["known"])

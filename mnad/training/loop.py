@@ -189,6 +189,7 @@ def train(
     folder: Path | None,
     resume: bool = False,
     after_epoch: Callable[[Network, int], None] | None = None,
+    watch: Callable[[Network, Mapping[str, object]], None] | None = None,
 ) -> None:
     """Train ``model`` in place; one JSON line for each epoch goes to ``folder/log.jsonl``. A model that is fitted in
     closed form (:mod:`mnad.training.closed_form`) has one line, and what was chosen is printed.
@@ -196,10 +197,12 @@ def train(
     Args:
         folder: of log and state; None, for processes besides the first, writes nothing.
         after_epoch: called with the model and the epoch's number, counted from 1, after each epoch.
+        watch: called with the model and each line of the log.
 
     Raises:
-        UserError: no such device, a weight of no term, a loss that is not finite (with the step's numbers), or another
-            process that has died. The state of the last good epoch stays in ``folder``.
+        UserError: no such device, a weight of no term, a state or log that cannot be resumed, a loss that is not finite
+            (with the step's numbers), or another process that has died. The state of the last good epoch stays in
+            ``folder``.
     """
     device = choose_device(config.device)
     weights = loss_weights(model, config)
@@ -239,6 +242,8 @@ def train(
                 if after_epoch is not None:
                     after_epoch(model, at + 1)
                 log.write(record)  # before the state: a line too many is cut off by the next --resume
+                if watch is not None:
+                    watch(model, record)
                 if state is not None:
                     save_state(state, model, optimizer, at + 1, config.precision)
             at = config.epochs

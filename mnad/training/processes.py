@@ -104,7 +104,7 @@ def joined(device: str = "auto") -> Iterator[int]:
         signal.signal(signal.SIGTERM, before)
 
 
-def check_same_data(split: dict[str, object], device: torch.device) -> None:
+def check_all_read_the_same(split: dict[str, object], device: torch.device) -> None:
     """Raises ``UserError`` unless all processes read the same images, by name and content."""
     if across.count() == 1:
         return

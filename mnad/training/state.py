@@ -5,15 +5,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mnad.run import UserError
-from mnad.run.files import atomic_path, write_text
+from mnad.run.checkpoint import read_checkpoint, write_checkpoint
+from mnad.run.files import write_text
 
 STATE = "training.safetensors"
 LOG = "log.jsonl"
+FORMAT = "mnad-training-1"
+ADAM = {"step", "exp_avg", "exp_avg_sq"}  # of each parameter
+
+
+def kept_log(path: Path, done: int) -> list[str]:
+    """The lines of the log of ``done`` finished epochs.
+
+    Raises:
+        UserError: they are not there, or not all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:done] if done else []
+        epochs = [json.loads(line)["epoch"] for line in lines]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); expected the log of {done} epochs to resume") from error
+    if epochs != list(range(1, done + 1)):
+        raise UserError(f"{path}: has the epochs {epochs}; expected 1 to {done} to resume")
+    return lines
 
 
 class Log:
@@ -21,13 +39,15 @@ class Log:
 
     Args:
         done: finished epochs that a resumed training keeps; lines after them are cut off.
+
+    Raises:
+        UserError: see :func:`kept_log`.
     """
 
     def __init__(self, folder: Path | None, done: int) -> None:
         self.path = folder / LOG if folder is not None else None
         if self.path is not None:
-            lines = self.path.read_text().splitlines()[:done] if done and self.path.is_file() else []
-            write_text(self.path, "".join(line + "\n" for line in lines))
+            write_text(self.path, "".join(line + "\n" for line in kept_log(self.path, done)))
 
     def write(self, record: Mapping[str, object]) -> None:
         """Append one line."""
@@ -37,43 +57,52 @@ class Log:
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, precision: str) -> None:
-    """Write weights, memory and optimiser after ``epoch`` finished epochs in ``precision``, atomically."""
+    """Write weights, memory and optimiser after ``epoch`` finished epochs in ``precision``, atomically.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optim.{index}.{key}": value for key, value in state.items()})
-    with atomic_path(path) as temporary:
-        # a copy without shared storage, on the CPU
-        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(stored, temporary, {"epoch": str(epoch), "precision": precision})
+    write_checkpoint(path, tensors, {"epoch": epoch, "precision": precision}, FORMAT)
 
 
 def precision_of(path: Path) -> str | None:
-    """The precision of the training whose state this is; None if it cannot be read or is of before 2026-11-28."""
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata().get("precision")
-    except Exception:  # load_state says what is wrong
-        return None
+    """The precision of the training whose state this is; None for a state of before 2026-11-28.
+
+    Raises:
+        UserError: a truncated or damaged file.
+    """
+    return read_checkpoint(path, FORMAT, unmarked=True)[1].get("precision")
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Undo :func:`save_state` into ``model`` and ``optimizer``; returns the number of finished epochs.
 
     Raises:
-        UserError: a truncated file or one of another architecture.
+        UserError: a truncated or damaged file, or one of another architecture.
     """
+    tensors, texts = read_checkpoint(path, FORMAT, unmarked=True)  # until 2026-11-28 there were no format and digest
     try:
-        with safe_open(path, "pt") as file:
-            epoch = int(file.metadata()["epoch"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    except Exception as error:
+        epoch = int(texts["epoch"])
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optim": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        model.load_state_dict(parts["model"])
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optim"].items():
+            index, _, key = name.partition(".")
+            if key != "step" and value.shape != parameters[int(index)].shape:
+                raise ValueError(f"optim.{name} has shape {tuple(value.shape)}")
+            state.setdefault(int(index), {})[key] = value
+        incomplete = [index for index in range(len(parameters)) if set(state.get(index, ())) != ADAM]
+        if incomplete:
+            raise ValueError(f"the optimiser's state of parameter {incomplete[0]} is incomplete")
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot be resumed ({reason}); expected this run's training state") from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optim."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return epoch

@@ -127,6 +127,11 @@ def test_files_and_numbers(done: CompareConfig) -> None:
     assert np.isnan(table["delta"][1]) and table["auroc_mean"][2] == 1.0
     assert (table["fit_seconds_mean"] >= 0).all() and (table["images_per_second_mean"] > 0).all()
     text = (out / "comparison.md").read_text()
+    kept = json.loads((out / "mnad/seed-0/result.json").read_text())["scores"]["mnad"]["validation"]
+    assert 0 <= kept["fp"] <= kept["n_normal"] == 4 and table["tnr_validation_mean"].between(0, 1).all()
+    doubtful = table.assign(doubts=["", "seed 1: AUROC 0.5 may be chance", ""], note="")
+    found = [line for line in notes(doubtful, done, json.loads((out / "data.json").read_text())) if "Doubt" in line]
+    assert found == ["Doubt: mnad, score 'mnad', seed 1: AUROC 0.5 may be chance."]
     assert (
         "| mnad | psnr | 2 | " in text
         and "oracle: the largest min(TPR, TNR)" in text

@@ -46,10 +46,10 @@ def test_bad_folders(tmp_path):
     with pytest.raises(UserError, match=r"no \*\.png in this folder"):
         load_avatars(tmp_path)
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"a\.png: cannot be decoded"):
+    with pytest.raises(UserError, match=r"a\.png: is not a readable image"):
         load_avatars(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(UserError, match=r"a\.png: cannot be decoded"):
+    with pytest.raises(UserError, match=r"a\.png: is empty"):
         load_avatars(tmp_path)
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.zeros((2, 2), dtype=np.uint16))[1].tobytes())
     with pytest.raises(UserError, match=r"a\.png: .* 8 bits per channel"):
@@ -89,7 +89,7 @@ def test_the_fifty_avatars_have_the_counts_of_the_assignment():
 
 def test_bad_attributes(tmp_path):
     small = {"hair": ["no", "long"]}
-    with pytest.raises(UserError, match=r"avatars\.csv: cannot be read \(.*No such file"):
+    with pytest.raises(UserError, match=r"avatars\.csv: missing; expected .*file \(name of each PNG\), hair"):
         load_attributes(tmp_path, ["a.png"], small)
     table = tmp_path / "avatars.csv"
     table.write_bytes(b"\xff\xfe\x00")

@@ -1,11 +1,23 @@
 """Changes of photographs: values by hand, the same seed twice, what is refused."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from mnad.config import FAMILIES, CalibrationConfig, DetectorConfig, ModelConfig
-from mnad.data.changes import DRAWN, KINDS, PAIRS, Change, calibration_sets, changed, random_change, random_copies
+from mnad.config import FAMILIES, AugmentationConfig, CalibrationConfig, DetectorConfig, ModelConfig
+from mnad.data.changes import (
+    DRAWN,
+    KINDS,
+    PAIRS,
+    Change,
+    augmented,
+    calibration_sets,
+    changed,
+    random_change,
+    random_copies,
+)
 from mnad.data.images import Images
 from mnad.detector import Detector
 from mnad.run import UserError
@@ -122,5 +134,29 @@ def test_frames_have_no_originals():
         def __len__(self) -> int:
             return 3
 
-    with pytest.raises(UserError, match="calibration: changed copies of frames; expected photographs"):
+    with pytest.raises(UserError, match="changed copies: of frames; expected photographs"):
         random_copies(Frames(), 1, FAMILIES, 0)
+
+
+def test_milder_changes_lie_on_the_way():
+    change = Change.parse("blue=0.9+jpeg=50+noise=8+crop=-0.1+mirror=1")
+    assert str(change.milder(0.5)) == "blue=0.95+jpeg=75+noise=4+crop=-0.05+mirror=1"
+    assert change.milder(1) is change
+
+
+def test_training_images_and_their_copies(tiny_wells):
+    images = Images(sorted((tiny_wells / "train").iterdir())[:5], (32, 48))
+    assert augmented(images, AugmentationConfig()) is images
+    config = AugmentationConfig(copies=2, changes=["noise"], seed=4)
+    both = augmented(images, config)
+    assert len(both) == 15 and np.array_equal(both.batch(np.arange(5)), images.batch(np.arange(5)))
+    milder = np.abs(both.batch(np.arange(5, 15)).astype(int) - images.batch(np.tile(np.arange(5), 2))).mean()
+    stronger = augmented(images, replace(config, strength=1.0)).batch(np.arange(5, 15)).astype(int)
+    assert 0 < milder < np.abs(stronger - images.batch(np.tile(np.arange(5), 2))).mean()
+    for options, message in (
+        ({"copies": -1}, "augmentation.copies: expected 0 or more"),
+        ({"strength": 0}, "augmentation.strength: expected a number above 0"),
+        ({"changes": ["fog"]}, "augmentation.changes: expected some of white_balance"),
+    ):
+        with pytest.raises(UserError, match=message):
+            AugmentationConfig(**options)

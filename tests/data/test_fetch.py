@@ -75,12 +75,12 @@ def test_videos(tmp_path: Path) -> None:
 
 
 def test_layout_and_options(tmp_path: Path) -> None:
-    two_folders(tmp_path / "raw", "no", "yes")
+    two_folders(tmp_path / "raw", "plain", "odd")
     path = shutil.make_archive(str(tmp_path / "scans"), "gztar", tmp_path / "raw")
     with pytest.raises(ValueError, match="fits no known layout"):
         fetch(path, tmp_path / "data")
-    line = fetch(path, tmp_path / "data", "two_folders", LayoutOptions(normal="no", abnormal="yes"))
-    assert "0 known anomalies" in line and (tmp_path / "data" / "yes").is_dir()
+    line = fetch(path, tmp_path / "data", "two_folders", LayoutOptions(normal="plain", abnormal="odd"))
+    assert "0 known anomalies" in line and (tmp_path / "data" / "odd").is_dir()
 
 
 def test_bad_input(tmp_path: Path) -> None:

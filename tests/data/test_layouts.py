@@ -141,6 +141,35 @@ def test_two_folders_refusals(tmp_path: Path, change: dict, message: str) -> Non
         read_layout(two_folders(tmp_path), options=LayoutOptions(**change))
 
 
+@pytest.mark.parametrize(
+    ("normal", "abnormal"),
+    [("good", "bad"), ("No", "YES"), ("ok", "NOK"), ("Healthy", "tumor"), ("Non-defective", "Defects")],
+)
+def test_two_folders_of_usual_names_are_found_and_named(tmp_path: Path, normal: str, abnormal: str) -> None:
+    root = two_folders(tmp_path, normal, abnormal)
+    assert detect_layout(root) == "two_folders"
+    layout = read_layout(root)
+    assert layout.note == f"20 images of {normal}/ taken as normal, 10 of {abnormal}/ as anomalous"
+    assert {path.parent.name for path in layout.train} == {normal}
+    assert {path.parent.name for path in np.array(layout.test)[layout.labels == 1]} == {abnormal}
+
+
+def test_two_folders_of_the_same_kind_and_folders_that_are_not_read(tmp_path: Path) -> None:
+    root = two_folders(tmp_path, "no", "yes")
+    fill(root / "spare", 1, 0)
+    assert read_layout(root).note.endswith("as anomalous, not read: spare/")
+    fill(root / "tumor", 1, 0)
+    with pytest.raises(UserError, match=r"layout_options.abnormal: none, and .* has tumor, yes; expected one of them"):
+        read_layout(root)
+    assert read_layout(root, options=LayoutOptions(abnormal="yes")).labels.sum() == 10
+    with pytest.raises(UserError, match=r"fits no known layout; .* such as normal/ and abnormal/, good/ and bad/"):
+        detect_layout(two_folders(tmp_path / "odd", "plain", "bad"))
+    with pytest.raises(
+        UserError, match=r"expected a folder of normal images \(normal, normals, .*\) and one of anomal"
+    ):
+        read_layout(tmp_path / "odd", "two_folders")
+
+
 # --- textile ---
 
 
@@ -323,7 +352,7 @@ def test_detection_by_folders(tmp_path: Path) -> None:
     assert detect_layout(textile(tmp_path / "c")) == "textile"
     fill(tmp_path / "wells/train", 1, 0)
     assert detect_layout(tmp_path / "wells") == "wells"
-    with pytest.raises(UserError, match="fits no known layout; expected train/ and test/imgs/"):
+    with pytest.raises(UserError, match=r"fits no known layout; expected train/ and test/imgs/"):
         detect_layout(tmp_path / "wells/train")
     (tmp_path / "film" / "training" / "frames").mkdir(parents=True)
     for name in ("auto", "video"):

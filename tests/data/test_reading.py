@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from mnad.data.decoding import decode, max_pixels
 from mnad.data.images import Images
-from mnad.data.reading import decode, list_images, max_pixels, read_photo, to_rgb8
+from mnad.data.reading import list_images, read_photo, to_rgb8
 from mnad.run import UserError
 
 

@@ -1,9 +1,18 @@
 """A useless result says so, in one line for each reason."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from mnad.evaluation.result import judge_scores
+from mnad.config import DataConfig
+from mnad.data.dataset import open_dataset
+from mnad.detector import Detector
+from mnad.evaluation.judge import TEST
+from mnad.evaluation.page import write_run_report
+from mnad.evaluation.result import Evaluation, judge_scores
+from mnad.report.tables import results_table
 from mnad.scoring.metrics import auroc_interval
 from mnad.scoring.promise import promise
 from mnad.scoring.threshold import Threshold
@@ -38,3 +47,22 @@ def test_more_false_alarms_than_promised():
     scores = np.r_[np.where(np.arange(200) < 46, 2.0, 0.0), np.full(50, 3.0)]
     (found,) = judged(scores, labels, 1.5, np.zeros(1000))
     assert found.startswith("23.0% false alarms here, at most 0.3% were promised")
+
+
+def test_the_table_has_the_false_alarms_of_both_sides():
+    labels = np.repeat([0, 1], [200, 50])
+    scores = np.r_[np.where(np.arange(200) < 46, 2.0, 0.0), np.full(50, 3.0)]
+    kept = Threshold(1.5, "normal_quantile", "by hand", promise(1.5, np.r_[np.zeros(990), np.full(10, 2)], np.zeros(0)))
+    header, row = results_table({("model", "s"): judge_scores({"s": scores}, labels, {"s": kept})["s"]}).splitlines()
+    assert header.split()[-3:] == ["alarms", "in", "validation"] and row.split()[-2:] == ["46/200", "10/1000"]
+
+
+def test_the_report_begins_with_the_doubts(tiny_run: Path, tiny_wells: Path, tmp_path: Path):
+    detector = Detector.load(tiny_run)
+    data = open_dataset(DataConfig(data=tiny_wells), detector.config.images, "recon", train=False)
+    table = pd.DataFrame({"file": data.test_names, f"score_{detector.primary}": np.zeros(len(data.labels))})
+    scores = {detector.primary: {"doubts": ["AUROC 0.500 may be chance"]}}
+    page = write_run_report(tmp_path, detector, data, {TEST: Evaluation(scores, table, 1.0)}).read_text()
+    assert page.index("Doubt: AUROC 0.500 may be chance.") < page.index("without a verdict")
+    sure = write_run_report(tmp_path, detector, data, {TEST: Evaluation({}, table, 1.0)}).read_text()
+    assert "Doubt:" not in sure

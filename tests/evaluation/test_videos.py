@@ -246,8 +246,8 @@ def test_score_carries_over_to_calibrated_detectors(tmp_path: Path) -> None:
     data.test, data.labels = data.test[1:2], data.labels[1:2]
     alone = evaluate_videos(detector, data, None).table
     rows = both.table[both.table["video"] == "02"]
-    np.testing.assert_allclose(rows["online_mnad"], alone["online_mnad"])
-    verdict = (alone["online_mnad"] >= detector.thresholds["mnad"].value).astype(int)
+    np.testing.assert_allclose(rows["causal_mnad"], alone["causal_mnad"])
+    verdict = (alone["causal_mnad"] >= detector.thresholds["mnad"].value).astype(int)
     assert alone["verdict_mnad"].tolist() == verdict.tolist()
     assert both.scores["mnad"]["n_anomalous"] == 3 + 5
 

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,8 +152,12 @@ def test_empty_report(detector, tmp_path):
 
 def test_training_writes_the_page(tiny_wells, tmp_path, capsys):
     folder = run_experiment(tiny_config(data=tiny_wells, out=tmp_path / "run"))
-    assert "28 pictures" in (folder / "report.html").read_text()
-    assert f"report {folder / 'report.html'}" in capsys.readouterr().out
+    text = (folder / "report.html").read_text()
+    assert "28 pictures" in text and "Against the labels" in text and text.count("where it is read") == 10
+    metrics = json.loads((folder / "metrics.json").read_text())["evaluations"]["test"]["scores"]["wells"]
+    assert f"{8 - metrics['confusion']['fn']} of 8 anomalies were found" in text
+    assert text.count("a false alarm)") == metrics["confusion"]["fp"]
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {folder / 'report.html'}"
 
 
 def test_score_writes_the_page_and_replaces_only_reports(script, tiny_wells, tmp_path, capsys):

@@ -118,7 +118,15 @@ def test_a_constant_term_does_not_divide_by_zero():
 
 
 def test_without_memory_the_paper_score_is_psnr():
-    assert Score(mnad_score(), gives=["image"]).names == ["psnr"]
+    score = Score(mnad_score(), gives=["image"])
+    assert score.names == ["psnr"] and score.label("mnad") == "PSNR only"
+    assert Score(mnad_score()).label("mnad") == "mnad"
+
+
+def test_scores_that_lose_the_same_terms_are_told_apart():
+    scores = {name: mnad_score() for name in ("mnad", "again")} | {"psnr": ScoreConfig([TermConfig("psnr")])}
+    detector = Detector(DetectorConfig(model=ModelConfig("conv_ae", width=4), scores=scores, primary="mnad"))
+    assert [detector.label(name) for name in scores] == ["PSNR only (mnad)", "PSNR only (again)", "psnr"]
 
 
 def test_statistics_travel_in_the_state_dict():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mnad.config import ThresholdConfig
+from mnad.config import DetectorConfig, ThresholdConfig
 from mnad.run import UserError
-from mnad.scoring.threshold import balanced_threshold, choose_threshold
+from mnad.scoring.threshold import balanced_threshold, choose_threshold, moved_threshold
 
 NORMAL, ANOMALOUS = np.arange(0, 101) / 100, np.arange(200, 301) / 100  # 0..1 and 2..3
 
@@ -19,6 +19,12 @@ def test_rules_by_hand():
     assert choose("normal_quantile", normal_quantile=0.99).value == pytest.approx(0.99)
     assert choose("midpoint", anomalous_quantile=0.1, normal_quantile=0.9).value == pytest.approx(1.5)
     assert choose("balanced").value == pytest.approx(1.5)
+
+
+def test_balanced_with_anomalies_that_score_below_every_normal():
+    found = choose("balanced", NORMAL[:3] - 1, normal_quantile=0.9)
+    assert (found.value, found.rule) == (pytest.approx(0.9), "normal_quantile")
+    assert "no threshold is better than chance" in found.note and "fell back to the 90.00% quantile" in found.note
 
 
 def test_balanced_against_a_slow_search():
@@ -44,3 +50,15 @@ def test_bad_settings():
         choose("luck")
     with pytest.raises(UserError, match="no validation normals"):
         choose_threshold(ThresholdConfig(), np.zeros(0), ANOMALOUS)
+
+
+def test_recent_images_move_a_threshold_to_the_nearer_end():
+    """Scores 0, 1 .. 200: median 100, 84.13 % quantile 168.26, so two to three deviations are 236.52 to 304.78."""
+    scores, config = np.arange(201.0), ThresholdConfig(rule="recent")
+    for old, expected, word in ((200, 236.52, "lowest"), (400, 304.78, "highest"), (250, 250, "as before")):
+        found = moved_threshold(config, old, scores)
+        assert found.value == pytest.approx(expected) and word in found.note and found.rule == "recent"
+    with pytest.raises(UserError, match="recent needs at least 100 images, better 200; got 99"):
+        moved_threshold(config, 1.0, scores[:99])
+    with pytest.raises(UserError, match="recent only moves an existing one"):
+        DetectorConfig(threshold=config)

@@ -109,6 +109,22 @@ def test_styles_errors(run, tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
+def test_own_avatars_need_only_what_is_used(run, tmp_path, folder):
+    """No table where no attribute is used; otherwise the categories that are named, and no others."""
+    own = tmp_path / "own"
+    own.mkdir()
+    for path in folder.glob("*.png"):
+        (own / path.name).write_bytes(path.read_bytes())
+    for share in ("channel", "pixel", "block"):
+        done = run("generate_avatars.py", "--avatars", own, "--share", share, "--n", 1, "--out", tmp_path / share)
+        assert done.returncode == 0, done.stderr
+    fails(run("generate_avatars.py", "--avatars", own, "--by", "одежда"), "avatars.csv: missing", "file", "одежда")
+    pd.read_csv(folder / "avatars.csv")[["file", "одежда"]].to_csv(own / "avatars.csv", index=False)
+    done = run("generate_avatars.py", "--avatars", own, "--by", "одежда", "--n", 1, "--out", tmp_path / "by")
+    assert done.returncode == 0, done.stderr
+    fails(run("generate_avatars.py", "--avatars", own, "--share", "part"), "avatars.csv: no column", "прическа")
+
+
 def test_avatars_as_json(run, tmp_path, folder):
     result = run("generate_avatars.py", "--avatars", folder, "--n", 3, "--seed", 2, "--json", "--out", tmp_path / "a")
     assert result.returncode == 0, result.stderr

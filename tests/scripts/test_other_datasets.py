@@ -62,6 +62,24 @@ def test_images_that_the_run_has_seen_are_not_tested(script, tmp_path: Path, cap
     assert script("evaluate", "--checkpoint", run, "--data", others, *names) == 0
 
 
+def test_a_split_of_its_own_is_repeated_by_data_alone(script, tmp_path: Path, capsys) -> None:
+    root, run = made("two_folders", tmp_path / "data"), tmp_path / "run"
+    assert script("train_mnad", "--data", root, "--out", run, "--model.name=mnad", "--primary=mnad", *SMALL) == 0
+    printed = capsys.readouterr().out
+    assert "20 images of no/ taken as normal, 10 of yes/ as anomalous" in printed
+    assert "two_folders.yaml, by the layout of the data" in printed
+    stored = json.loads((run / "metrics.json").read_text())["evaluations"]["test"]["scores"]["mnad"]
+    moved = shutil.copytree(root, tmp_path / "moved")
+    for data in (root, moved):
+        assert script("evaluate", "--checkpoint", run, "--data", data, "--json", tmp_path / "again.json") == 0
+        assert f"split: {run / 'split.json'}, of the same images" in capsys.readouterr().out
+        again = json.loads((tmp_path / "again.json").read_text())
+        assert (again["auroc"], again["confusion"]) == (stored["auroc"], stored["confusion"])
+    (moved / "no" / "003.png").unlink()  # other images: no split to repeat, and most of them were seen
+    assert script("evaluate", "--checkpoint", run, "--data", moved) == 2
+    assert "test images chose weights or threshold" in capsys.readouterr().err
+
+
 def test_the_comparison_script(script, tmp_path: Path, capsys) -> None:
     root, out = made("mvtec", tmp_path / "data"), tmp_path / "out"
     arguments = ["--config", ROOT / "configs/mvtec.yaml", "--data", root, "--out", out, "--seeds=1", *SMALL]

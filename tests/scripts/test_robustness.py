@@ -43,6 +43,24 @@ def test_metrics_by_hand():
     assert "| brightness=0.9 | 0.500 [0.095, 0.905] | 1.000 [0.342, 1.000] |" in to_markdown(frame)
 
 
+def test_columns_after_recent_images():
+    """Scores 100 to 119 of normals and 200 of few anomalies: median 109.5, the threshold comes down from 1,000."""
+    from mnad.data.images import Images
+
+    scorer = Brightness()
+    scorer.thresholds["level"].value = 1000.0
+    levels = [*np.tile(np.arange(100, 120), 20), *[200] * 8]
+    images = Images([np.full((8, 8, 3), level, np.uint8) for level in levels], (8, 8))
+    labels = np.r_[np.zeros(400, int), np.ones(8, int)]
+    frame = robustness(scorer, changed_sets(images, [Change(), Change.parse("brightness=1.1")]), labels, recent=200)
+    assert frame["tpr"].tolist() == [0, 0] and frame["recent_tpr"].tolist() == [1, 1]
+    assert frame["recent_tnr"].tolist() == [1, 1] and frame["recent_tnr_low"].tolist() == [1, 1]
+    assert summary(frame)["recent_lowest_tpr"] == 1
+    assert "| none | 0.000 [0.000, 0.324] | 1.000 [0.990, 1.000] | 1.0000 [1.0000, 1.0000] | 1.000 [1.000] |" in (
+        to_markdown(frame)
+    )
+
+
 def test_the_whole_table():
     changes = table_changes()
     texts = [str(change) for change in changes]
@@ -82,6 +100,8 @@ def test_script(tiny_run, tiny_wells, tmp_path, script, capsys):
     assert found["rows"][0]["tpr"] == clean["tpr"] and found["rows"][0]["auroc"] == clean["auroc"]
     assert script("robustness", *arguments, "--changes", '["noise=5"]') == 2
     assert "already there" in capsys.readouterr().err
+    assert script("robustness", *arguments[:4], "--recent=200") == 2
+    assert "recent: 200; expected a number from 100 to half of the 28 test images" in capsys.readouterr().err
     assert script("robustness", *arguments[:4], "--changes", '["fog=1"]') == 2
     assert "change 'fog=1': 'fog' is unknown; expected some of" in capsys.readouterr().err
 

@@ -1,8 +1,10 @@
 """Every script from its command line, on tiny data; every mistake of a user in one line."""
 
 import json
+import re
 import shutil
 
+import cv2
 import pandas as pd
 import pytest
 from helpers import ROOT, TINY
@@ -129,6 +131,21 @@ def test_bad_image_is_named_and_costs_no_earlier_run(script, wells, tmp_path, er
     assert f"{run}: exists already" in error_line()
 
 
+def test_reconstructions_of_ones_own_run(script, tiny_run, tiny_wells, tmp_path, error_line):
+    assert (tiny_run / "reconstructions.png").stat().st_size > 1000
+    assert "is hand-picked" in (tiny_run / "reconstructions.caption.md").read_text()
+    picture = tmp_path / "mine.png"
+    arguments = ("evaluate", "--checkpoint", tiny_run, "--data", tiny_wells, "--reconstructions", picture)
+    assert script(*arguments) == 0
+    assert cv2.imread(str(picture)).shape[1] > 1000
+    told = (tmp_path / "mine.caption.md").read_text()
+    assert len(re.findall(r"test/imgs/\d+\.jpg", told)) == 8
+    assert script(*arguments) == 2
+    assert f"{picture}: exists already" in error_line()
+    assert script(*arguments[:-1], tmp_path / "mine.pdf") == 2
+    assert "expected a file ending in .png" in error_line()
+
+
 def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkeypatch):
     config = tmp_path / "steps.yaml"
     config.write_text(
@@ -148,7 +165,8 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkey
     assert metrics["thresholds"]["wells"]["rule"] == "anomalous_quantile"
     assert (tmp_path / "out" / "ablation.png").stat().st_size > 1000
     assert " ± " in (tmp_path / "out" / "ablation.md").read_text()
-    assert script(*arguments[:-3], "--seeds=1", "--out", tmp_path / "one") == 0
+    alone = ("ablate", "--data", tiny_wells, "--configs", config, "--seeds=1")  # one needs no list
+    assert script(*alone, "--out", tmp_path / "one") == 0
     assert "±" not in (text := (tmp_path / "one" / "ablation.md").read_text()) and "nan" not in text
     same = (tmp_path / "other").mkdir() or shutil.copy(config, tmp_path / "other")
     assert script("ablate", "--configs", f"[{config},{same}]", "--out", tmp_path / "two") == 2
@@ -164,6 +182,23 @@ def test_ablation_table(script, tiny_wells, tmp_path, capsys, error_line, monkey
     assert f"{theirs}: holds other files than a run of this command" in error_line()
     assert [path.name for path in theirs.iterdir()] == ["ablation.csv"]
     assert (theirs / "ablation.csv").read_bytes() == before
+
+
+def test_a_grid_adds_rows(script, tiny_wells, tmp_path, error_line):
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
+        "scores: {psnr: {terms: [{name: psnr}]}}\nprimary: psnr\n"
+    )
+    arguments = ("ablate", "--data", tiny_wells, "--configs", config, "--seeds=1", "--out", tmp_path / "out")
+    assert script(*arguments, "--grid", "model.items=[2,10]") == 0
+    table = pd.read_csv(tmp_path / "out" / "ablation.csv")
+    assert table["config"].tolist() == ["small", "small+model.items=2"]  # 10 is what the file has
+    stored = json.loads((tmp_path / "out" / "small+model.items=2" / "seed0" / "config.json").read_text())
+    assert stored["model"]["items"] == 2
+    for wrong, message in (("model.items=2", "expected KEY=[VALUE,VALUE...]"), ("model.itemz=[2]", "itemz")):
+        assert script(*arguments, "--grid", wrong) == 2
+        assert message in error_line()
 
 
 def test_ablation_of_videos(script, tmp_path):

@@ -56,7 +56,7 @@ def test_train_leaves_a_run_folder(run_folder: Path) -> None:
     )
     table = (run_folder / "table.txt").read_text().splitlines()
     scores = [re.search(r"update +(.*?) +[\d.]+ ", line)[1] for line in table[1:]]  # without a memory two terms fewer
-    assert scores == ["mnad", "peak", "mnad", "peak", "mnad (psnr)", "peak (psnr, peak_error)"]
+    assert scores == ["mnad", "peak", "mnad", "peak", "PSNR only", "PSNR and peak error only"]
     roles = json.loads((run_folder / "split.json").read_text())
     assert sorted(roles["train"] | roles["validation"]) == ["1", "2", "3"] and len(roles["validation"]) == 1
     assert set((roles["train"] | roles["validation"]).values()) == {9} and roles["test"] == ["01", "02", "03"]
