@@ -125,7 +125,7 @@ def share_progress(done: int, optimizer: torch.optim.Optimizer, device: torch.de
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 state = optimizer.state[parameter]
-                state.setdefault("step", torch.zeros(()))
+                state.setdefault("step", torch.zeros((), device=device if group["fused"] else "cpu"))
                 for key in ("exp_avg", "exp_avg_sq"):
                     state.setdefault(key, torch.zeros_like(parameter))
                 step = state["step"].to(device)
