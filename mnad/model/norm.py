@@ -57,7 +57,8 @@ class _Normalise(torch.autograd.Function):
         mean, variance = joined(means.view(lanes, -1), variances.view(lanes, -1), means.new_ones((lanes, 1)))
         if across.count() > 1:
             every = across.stacked(torch.cat((mean, variance, mean.new_tensor([total]))))  # P x (2C + 1)
-            mean, variance = joined(*every[:, :-1].chunk(2, dim=1), every[:, -1:])
+            all_means, all_variances = every[:, :-1].chunk(2, dim=1)
+            mean, variance = joined(all_means, all_variances, every[:, -1:])
             total = int(every[:, -1].sum())
         if norm.track_running_stats:
             norm.num_batches_tracked.add_(1)
@@ -67,8 +68,8 @@ class _Normalise(torch.autograd.Function):
             norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
         ctx.save_for_backward(x, weight, mean, variance)
         ctx.total, ctx.eps, ctx.lanes = total, norm.eps, lanes
-        mean, variance, weight, bias = (None if v is None else v.repeat(lanes) for v in (mean, variance, weight, bias))
-        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, norm.eps)
+        own = [None if v is None else v.repeat(lanes) for v in (mean, variance, weight, bias)]
+        return F.batch_norm(x, own[0], own[1], own[2], own[3], False, 0.0, norm.eps)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -87,8 +88,8 @@ class _Normalise(torch.autograd.Function):
         slope = -scale * inverse * means[0]
         offset = -scale * means[1] - slope * mean
         zero, one = torch.zeros_like(offset), torch.ones_like(offset)
-        affine = (v.repeat(ctx.lanes) for v in (zero, one, slope, offset))
-        dx.add_(F.batch_norm(x, *affine, False, 0.0, 0.0))
+        zero, one, slope, offset = (v.repeat(ctx.lanes) for v in (zero, one, slope, offset))
+        dx.add_(F.batch_norm(x, zero, one, slope, offset, False, 0.0, 0.0))
         return dx, *((None, None) if weight is None else sums), None, None
 
 

@@ -35,7 +35,7 @@ from mnad.training.finish import check_stages, decoder_settings, exact_items, ex
 from mnad.training.losses import loss_terms, loss_weights, parts_of_whole, total_loss
 from mnad.training.precision import adam, autocast, ordered, resolved
 from mnad.training.remedies import reseed_dead, start_at_random_queries, start_from_queries
-from mnad.training.state import STATE, Log, load_state, save_state
+from mnad.training.state import LOG, STATE, Log, load_state, save_state
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -208,9 +208,9 @@ def train(
     weights = loss_weights(model, config)
     if isinstance(model, FeatureMNAD):
         model.to(device)
-        record = fit(model, source, validation, seed)
-        print(fit_line(record))
-        write_text(folder / "log.jsonl", json.dumps({"epoch": 1, **record}) + "\n")
+        fitted = fit(model, source, validation, seed)
+        print(fit_line(fitted))
+        write_text(folder / LOG, json.dumps({"epoch": 1, **fitted}) + "\n")
         return
     check_stages(model, config)
     if device.type == "cpu":
@@ -222,7 +222,7 @@ def train(
     state = folder / STATE if folder is not None else None
     begun = resume and state is not None and state.is_file()
     config = resolved(config, model.to(device), source, state if begun else None)
-    model.to(memory_format=ordered(config))  # type: ignore[call-overload]
+    model.to(memory_format=ordered(config))
     optimizer = adam(model.parameters(), config, device)
     done = load_state(state, model, optimizer) if begun else 0
     at = done
@@ -291,6 +291,6 @@ def finish(
         for parameter in others:
             parameter.requires_grad_(True)
     if log is not None:
-        record = {"epoch": config.epochs + 1, "stage": "decoder", "pixel": losses["pixel"]}
+        record: dict[str, object] = {"epoch": config.epochs + 1, "stage": "decoder", "pixel": losses["pixel"]}
         record["validation_pixel"] = validation_pixel_loss(model, validation, device)
         log.write(record | {"seconds": time.perf_counter() - started})

@@ -54,7 +54,7 @@ def seconds_of_step(model: Network, x: Tensor, target: Tensor, config: OptimConf
     """Median time of a forward and backward pass of a copy of ``model``, in seconds."""
     device = x.device
     model = copy.deepcopy(model).train()
-    model.to(memory_format=ordered(config))  # type: ignore[call-overload]
+    model.to(memory_format=ordered(config))
     x = x.contiguous(memory_format=torch.channels_last) if config.channels_last else x
     times = []
     for _ in range(1 + STEPS):

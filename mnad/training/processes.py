@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -144,4 +145,5 @@ def wrapped(model: nn.Module) -> nn.Module:
     # the second is the option's name in older versions of torch
     known = inspect.signature(DistributedDataParallel).parameters
     each_step = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DistributedDataParallel(model, gradient_as_bucket_view=True, **{each_step: False})
+    options: dict[str, Any] = {"gradient_as_bucket_view": True, each_step: False}
+    return DistributedDataParallel(model, **options)
