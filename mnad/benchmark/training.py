@@ -21,6 +21,7 @@ from mnad.data.images import normalised
 from mnad.data.source import Source
 from mnad.model.build import build_model
 from mnad.training.loop import loss_weights, train_one_epoch
+from mnad.training.precision import adam
 
 DRAWN = 64  # pictures or clips, used again and again
 STRAIGHTFORWARD = "straightforward float32"
@@ -109,7 +110,7 @@ class Ours:
             channels_last=config.channels_last,
         ).resolved(config.model.variant)
         self.weights = loss_weights(self.model, self.optim)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE)
+        self.optimizer = adam(self.model.parameters(), self.optim, device)
 
     def run(self, steps: int, watch: Stopwatch | None = None) -> None:
         """So many training steps."""

@@ -1,5 +1,7 @@
-"""The state of a training in one file without any pickle, so that it can resume after an interruption."""
+"""The state of a training in one file without any pickle, so that it can resume after an interruption; its log."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -7,14 +9,55 @@ from torch import Tensor, nn
 
 from mnad.run import UserError
 from mnad.run.checkpoint import read_checkpoint, write_checkpoint
+from mnad.run.files import write_text
 
 STATE = "training.safetensors"
+LOG = "log.jsonl"
 FORMAT = "mnad-training-1"
 ADAM = {"step", "exp_avg", "exp_avg_sq"}  # of each parameter
 
 
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Write weights, memory and optimiser after ``epoch`` finished epochs, atomically.
+def kept_log(path: Path, done: int) -> list[str]:
+    """The lines of the log of ``done`` finished epochs.
+
+    Raises:
+        UserError: they are not there, or not all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:done] if done else []
+        epochs = [json.loads(line)["epoch"] for line in lines]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); expected the log of {done} epochs to resume") from error
+    if epochs != list(range(1, done + 1)):
+        raise UserError(f"{path}: has the epochs {epochs}; expected 1 to {done} to resume")
+    return lines
+
+
+class Log:
+    """The log of a training, one JSON line for each epoch in ``folder``; without a folder nothing is written.
+
+    Args:
+        done: finished epochs that a resumed training keeps; lines after them are cut off.
+
+    Raises:
+        UserError: see :func:`kept_log`.
+    """
+
+    def __init__(self, folder: Path | None, done: int) -> None:
+        self.path = folder / LOG if folder is not None else None
+        if self.path is not None:
+            write_text(self.path, "".join(line + "\n" for line in kept_log(self.path, done)))
+
+    def write(self, record: Mapping[str, object]) -> None:
+        """Append one line."""
+        if self.path is not None:
+            with self.path.open("a") as log:
+                log.write(json.dumps(record) + "\n")
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, precision: str) -> None:
+    """Write weights, memory and optimiser after ``epoch`` finished epochs in ``precision``, atomically.
 
     Raises:
         UserError: it cannot be written.
@@ -22,7 +65,16 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, e
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optim.{index}.{key}": value for key, value in state.items()})
-    write_checkpoint(path, tensors, {"epoch": epoch}, FORMAT)
+    write_checkpoint(path, tensors, {"epoch": epoch, "precision": precision}, FORMAT)
+
+
+def precision_of(path: Path) -> str | None:
+    """The precision of the training whose state this is; None for a state of before 2026-11-28.
+
+    Raises:
+        UserError: a truncated or damaged file.
+    """
+    return read_checkpoint(path, FORMAT, unmarked=True)[1].get("precision")
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
