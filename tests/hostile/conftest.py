@@ -12,11 +12,14 @@ else:
 
     @pytest.fixture(scope="session")
     def sandbox() -> Iterator[Sandbox]:
-        """Forks the cases; says at the end which one took the longest and which the most memory."""
+        """Forks the cases; with ``-s`` it says at the end which one took the longest and which the most memory."""
         made = Sandbox()
         yield made
         made.close()
         if made.seen:
             slow, large = max(made.seen, key=lambda r: r.seconds), max(made.seen, key=lambda r: r.memory)
-            print(f"\n{len(made.seen)} runs; longest {slow.seconds:.1f} s: {slow.case[:120]}")
+            total = sum(result.seconds for result in made.seen)
+            print(
+                f"\n{len(made.seen)} runs, {total:.0f} s of processor time; longest {slow.seconds:.1f} s: {slow.case[:120]}"
+            )
             print(f"largest {large.memory / 1e6:.0f} MB: {large.case[:120]}")
