@@ -83,7 +83,8 @@ def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
     """
     capture = open_film(str(path))
     try:
-        check_pixels(*(int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)), path)
+        width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        check_pixels(width, height, path)
         expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         number = found = 0
         lost: list[int] = []  # the last frames, one after the other
@@ -181,7 +182,7 @@ def read_label_file(path: Path, count: int) -> np.ndarray:
     """
     try:
         # mapped, so that a header that lies about the size takes no memory
-        labels = np.lib.format.open_memmap(regular(path, "frame labels"), mode="r")
+        labels: np.ndarray = np.lib.format.open_memmap(regular(path, "frame labels"), mode="r")
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected frame labels (0 or 1, {count} values)") from error
     except UserError:

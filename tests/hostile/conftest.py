@@ -19,7 +19,6 @@ else:
         if made.seen:
             slow, large = max(made.seen, key=lambda r: r.seconds), max(made.seen, key=lambda r: r.memory)
             total = sum(result.seconds for result in made.seen)
-            print(
-                f"\n{len(made.seen)} runs, {total:.0f} s of processor time; longest {slow.seconds:.1f} s: {slow.case[:120]}"
-            )
+            print(f"\n{len(made.seen)} runs, {total:.0f} s of processor time")
+            print(f"longest {slow.seconds:.1f} s: {slow.case[:120]}")
             print(f"largest {large.memory / 1e6:.0f} MB: {large.case[:120]}")
