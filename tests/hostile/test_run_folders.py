@@ -18,6 +18,7 @@ from mnad.run import UserError
 from mnad.run.files import check_run_folder, locked, open_run_folder, output_folder
 from mnad.run.settings import check_same_run
 from mnad.training import loop
+from mnad.training.state import kept_log
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_a_broken_log_is_found_before_the_work(tmp_path, case):
     content, message = LOGS[case]
     (tmp_path / "log.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=message) as error:
-        loop.kept_log(tmp_path / "log.jsonl", 2)
+        kept_log(tmp_path / "log.jsonl", 2)
     assert "\n" not in str(error.value)
 
 
