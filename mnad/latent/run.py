@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mnad.data.dataset import with_own_split
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.latent import figures
@@ -136,7 +137,8 @@ def visualize_latent(config: LatentConfig) -> Path:
     detectors = load_detectors(config)
     first = next(iter(detectors.values()))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    data = open_images(root, first.config, config.layout, config.layout_options)
+    split = config if config.checkpoint is None else with_own_split(config, config.checkpoint)
+    data = open_images(root, first.config, split.layout, split.layout_options)
     sample = draw_sample(config, data, first.config.images.size, first.model.stride)
     out = output_folder(config.out or stamped("latent"), config.overwrite)
     with locked(out):
