@@ -59,6 +59,8 @@ def latent_with_bank() -> Latent:
     """Forty images on a grid of 4 x 6 positions with three items; anomalies have left the bank at position 7."""
     latent, rng = made_up(), np.random.default_rng(1)
     latent.grid, latent.size = (4, 6), (32, 48)
+    table = latent.levels["images"].table
+    table["group"] = np.where(table["label"], "anomaly", "train")
     item, distance = rng.integers(0, 3, (40, 24)), rng.random((40, 24)).astype(np.float32)
     distance[1::2, 7] = 5
     latent.bank = Bank(3, False, item, distance)
@@ -80,11 +82,15 @@ def test_the_page_starts_where_most_anomalies_have_left(browser: chromium.Chromi
     assert browser.errors == [] and len(browser.requests) == 1
     assert browser.run("document.querySelector('h1').textContent") == "Items <b>& others"
     pressed = "[...document.querySelectorAll('#map button')].findIndex(b => b.ariaPressed == 'true')"
-    assert browser.run(pressed) == 7 and browser.run("document.getElementById('where').textContent").endswith(
-        "column 1"
-    )
+    assert browser.run(pressed) == 7
+    assert browser.run("document.getElementById('where').textContent") == "Items at row 1, column 1"
     assert browser.run("document.getElementById('which').textContent").startswith("Queries that have left")
-    assert browser.run("document.querySelectorAll('#members figure').length") == 20
+    assert browser.run("document.querySelectorAll('#members figure').length") == 21  # and the farthest normal
+
+
+def choose(browser: chromium.Chromium, whose: str) -> None:
+    found = "document.getElementById('whose')"
+    browser.run(f"{found}.value = '{whose}'; {found}.onchange(); null")
 
 
 @needs_chromium
@@ -97,12 +103,10 @@ def test_a_click_shows_the_members_of_an_item(browser: chromium.Chromium) -> Non
     count = int((bank.item[:, 3] == first).sum())
     assert browser.run("document.getElementById('which').textContent") == f"Members of item {first} here: {count}"
     assert browser.run("document.querySelectorAll('#members figure').length") == count
-    browser.run(
-        "document.getElementById('whose').value = 'overflow'; document.getElementById('whose').onchange(); null"
-    )
+    choose(browser, "overflow")
     odd = int((bank.item[1::2, 3] == first).sum())
     assert browser.run("document.querySelectorAll('#members figure').length") == odd
-    browser.run("document.getElementById('whose').value = 'all'; document.getElementById('whose').onchange(); null")
+    choose(browser, "all")
     assert browser.errors == []
 
 
