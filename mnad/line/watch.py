@@ -112,7 +112,7 @@ class Watcher:
     journal: Journal
     boxes: Sequence[Box] = ()
     settle: float = 0.5
-    workers: int = 2
+    workers: int | None = None
     tellers: Sequence[Teller] = ()
     seen: Callable[[Verdict], None] = lambda verdict: None
     stop: threading.Event = field(default_factory=threading.Event)

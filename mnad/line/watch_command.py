@@ -8,10 +8,11 @@ from typing import Protocol
 from mnad.detector import Detector
 from mnad.line.alerts import Teller, command_sender, mqtt_sender, webhook_sender
 from mnad.line.boxes import read_boxes
-from mnad.line.command import printable, threshold_line
+from mnad.line.command import threshold_line
 from mnad.line.journal import open_journal
 from mnad.line.watch import Watcher, ended_by_signals
 from mnad.run import UserError, not_installed
+from mnad.run.streams import printable
 from mnad.run.verdict import Verdict
 
 SENDERS = {"command": command_sender, "webhook": webhook_sender, "mqtt": mqtt_sender}
@@ -29,7 +30,7 @@ class Options(Protocol):
     metrics: int | None
     checkpoint: Path
     boxes: Path | None
-    workers: int
+    workers: int | None
     device: str
 
 

@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from mnad.data.reading import is_grey, no_colour
+from mnad.data.reading import are_grey, no_colour
 from mnad.run import UserError, not_installed, one_line
 from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
@@ -151,6 +152,10 @@ class Model:
     def check_calibrated(self) -> None:
         """An export always has a threshold."""
 
+    def one_thread_each(self) -> AbstractContextManager[int]:
+        """One thread may judge at a time: the backends have their own threads."""
+        return nullcontext(1)
+
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """``OUTPUTS`` by name.
 
@@ -186,7 +191,6 @@ class Model:
             Verdict(name, score, self.threshold, dict(zip(self.terms, terms, strict=True)))
             for name, score, terms in zip(names, found["score"].tolist(), found["terms"].tolist(), strict=True)
         ]
-        for i, name in enumerate(names):
-            if self.needs_colour and is_grey(frames[i, -1]):
-                verdicts[i] = Verdict(name, error=no_colour(name))
+        for i in np.flatnonzero(are_grey(frames[:, -1])).tolist() if self.needs_colour else ():
+            verdicts[i] = Verdict(names[i], error=no_colour(names[i]))
         return verdicts

@@ -14,10 +14,11 @@ from conftest import ROOT
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
-from mnad.line.scoring import Wanted, ahead, file_name, score
+from mnad.line.scoring import Wanted, file_name, score
 from mnad.line.sources import shots
 from mnad.line.summary import Histogram, Summary, Worst
 from mnad.run import UserError
+from mnad.run.ahead import ahead
 from mnad.run.cli import parse
 from mnad.run.verdict import Verdict
 from mnad.scoring.threshold import Threshold
@@ -86,7 +87,7 @@ def test_exit_status(script, tmp_path, capsys, detector, photographs):
     capsys.readouterr()
     for arguments, message in (
         ([], "PATH: none given"),
-        ([normal, "--overlay", tmp_path / "o"], "overlay: given without boxes"),
+        ([normal, "--overlay", tmp_path / "o"], "without boxes; expected a film"),
         ([normal, "--checkpoint", "nothing"], "nothing: missing; expected a checkpoint"),
         ([normal, "--wrkers=3"], "--wrkers=3"),
         ([normal, "--csv", tmp_path / "empty.png"], "is no earlier result"),
