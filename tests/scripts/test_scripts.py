@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 
 import cv2
@@ -10,11 +11,24 @@ import pytest
 from helpers import ROOT, TINY
 from video_data import write_dataset
 
+from baselines.config import TrainWithBaselines
+from mnad.config import ModelConfig
+from mnad.data.layouts import DEMO
+from mnad.run.cli import parse
 from mnad.scoring.metrics import wilson
 
 
 def scores(run):
     return json.loads((run / "metrics.json").read_text())["evaluations"]["test"]["scores"]
+
+
+def test_without_data_it_is_the_demo(tiny_wells):
+    """What `make demo` runs: one model on drawn wells; with data of one's own, or for videos, something else."""
+    find = runpy.run_path(str(ROOT / "scripts" / "train_mnad.py"))["configuration"]
+    assert find(TrainWithBaselines()) == DEMO
+    assert find(TrainWithBaselines(data=tiny_wells)) is None
+    assert find(TrainWithBaselines(model=ModelConfig(variant="pred"))) is None
+    assert parse(TrainWithBaselines, ["--config", str(DEMO)]).compare == []
 
 
 def test_train_then_evaluate(script, wells, tmp_path, capsys, error_line):
