@@ -61,12 +61,13 @@ def film_rate(path: Path) -> float:
 
 
 def with_map(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """``picture`` (H x W x 3 uint8 RGB) under its anomaly map (any size, squared error on [0, 1]), which hides the
-    more of it the larger it is; :data:`mnad.line.report.MAP_CEILING` and more hides most."""
+    """``picture`` (H x W x 3 uint8 RGB) under its anomaly map (any size, squared error on [0, 1]): the larger its root,
+    the more is hidden, from red to white at :data:`mnad.line.report.MAP_CEILING`; a hundredth of that hides nothing."""
     height, width = picture.shape[:2]
     grown = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
-    cover = 0.8 * np.sqrt(np.clip(grown / MAP_CEILING, 0, 1))[..., None]
-    return (picture * (1 - cover) + heat(grown, MAP_CEILING) * cover).round().astype(np.uint8)
+    root = np.sqrt(np.clip(grown / MAP_CEILING, 0, 1))
+    cover = np.clip(2 * (root - 0.1), 0, 0.85)[..., None]
+    return (picture * (1 - cover) + heat(0.5 + 0.5 * root, 1) * cover).round().astype(np.uint8)
 
 
 class FilmWriter:
