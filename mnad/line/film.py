@@ -132,12 +132,12 @@ class FilmWriter:
         height = max(48, self.shape[0] // 4 // 2 * 2)
         strip = np.full((height, width, 3), BACKGROUND, np.uint8)
         size = min(0.5, width / 1000)
-        text = (verdict.error and "no score") or f"score {verdict.score:.2f}  {verdict.verdict}"
+        threshold = self.detector.thresholds[self.detector.primary].value
+        text = "no score" if verdict.error else f"score {verdict.score:.2f} of {threshold:.2f}  {verdict.verdict}"
         frame = verdict.path.rpartition(":")[2] if ":" in verdict.path else verdict.path.rpartition("/")[2]
         frame = frame.encode("ascii", "replace").decode()[-24:]  # all that OpenCV's letters know
         colour = COLOURS["anomalous"] if verdict.anomalous else CURVE
         cv2.putText(strip, f"{frame}  {text}", (4, 14), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
-        threshold = self.detector.thresholds[self.detector.primary].value
         known = [score for score in self.scores if math.isfinite(score)]
         low, high = min([threshold, *known]), max([threshold, *known])
         spread = max(high - low, 1e-9) * 1.1
