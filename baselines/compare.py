@@ -14,7 +14,6 @@ import torch
 from tqdm import tqdm
 
 from baselines.config import CompareConfig
-from baselines.peak_memory import peak_above_mb, reset_peak
 from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
@@ -36,6 +35,7 @@ from mnad.run.files import (
     write_json,
     write_text,
 )
+from mnad.run.peak_memory import peak_above_mb, reset_peak
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.threshold import choose_thresholds
@@ -214,10 +214,10 @@ def run_comparison(config: CompareConfig) -> Path:
 def run_in(config: CompareConfig, data: Photographs, findings: Mapping[str, object]) -> Path:
     """The part of :func:`run_comparison` that writes, under its lock."""
     out = open_run_folder(config.out, config.overwrite, not config.overwrite, "methods")
-    todo = list(pending(config))
     check_same_run(out, config, free=FREE)
     split = data.split_record(0) | {"validation": []}
     check_same_data(out / "split.json", split, ("train", "known", "test"))
+    todo = list(pending(config))
     write_json(out / "config.json", plain(config))
     run_record(out / "provenance.json")
     write_json(out / "split.json", split)

@@ -3,6 +3,7 @@
 from figures.architecture import draw_architecture
 from figures.bayes_samples import draw_bayes
 from figures.entry import Entry
+from figures.growth import draw_growth
 from figures.histograms import draw_histograms
 from figures.latent_maps import draw_latent
 from figures.losses import draw_training
@@ -22,4 +23,5 @@ CATALOGUE: dict[str, Entry] = {
     "ped2": draw_videos,
     "latent": draw_latent,
     "bayes": draw_bayes,
+    "growth": draw_growth,
 }

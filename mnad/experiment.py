@@ -19,8 +19,11 @@ from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
 from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
+from mnad.model import across
 from mnad.model.build import build_model, choose_device
-from mnad.model.correction import build_correction
+from mnad.model.correction import Correction, build_correction
+from mnad.model.feature_mnad import FeatureMNAD
+from mnad.model.network import Network
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.seeds import METRICS
 from mnad.report.tables import health_line, results_table
@@ -43,6 +46,7 @@ from mnad.scoring.scores import build_term
 from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
 from mnad.training.loop import loss_weights, train
+from mnad.training.processes import check_all_read_the_same, joined
 from mnad.training.tensorboard import TensorBoard, check_tensorboard
 
 SCHEMA = 2  # of metrics.json
@@ -72,8 +76,7 @@ def check_models(config: TrainConfig) -> list[Detector]:
     choose_device(config.optim.device)
     if config.log == "tensorboard":
         check_tensorboard()
-    names = dict.fromkeys((config.model.name, *config.compare))
-    detectors = [Detector(for_model(config, name).detector()) for name in names]
+    detectors = [Detector(for_model(config, name).detector()) for name in models_of(config)]
     for detector in detectors:
         loss_weights(detector.model, config.optim)
         check_stages(detector.model, config.optim)
@@ -101,14 +104,14 @@ def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None
     return None
 
 
-def fit_detector(
-    config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
-) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Train one model, or every member of an ensemble, on ``sources`` (``train``, ``validation``, perhaps ``known``),
-    calibrate, save to ``folder`` with the run's ``record``; further members log to ``folder/member2`` and so on.
+def train_models(
+    config: TrainConfig, sources: Mapping[str, Source], folder: Path | None
+) -> tuple[list[Network], Correction | None, Source]:
+    """Train one model, or every member of an ensemble, on ``sources`` (``train`` and ``validation``); further members
+    log to ``folder/member2`` and so on. Without a folder nothing is written.
 
     Returns:
-        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
+        the models, their first step, and the training images as they saw them.
     """
     device = choose_device(config.optim.device)
     correction = build_correction(config.correction)
@@ -118,13 +121,28 @@ def fit_detector(
     normals = corrected(augmented(sources["train"], config.augmentation), correction)
     held = corrected(sources["validation"], correction)
     models = []
-    for number, place in enumerate(member_folders(folder, config.members)):
+    places = [None] * config.members if folder is None else member_folders(folder, config.members)
+    for number, place in enumerate(places):
         seed = config.seed + number
         torch.manual_seed(seed)
         models.append(build_model(config.model, config.images.size))
-        place.mkdir(exist_ok=True)
+        if place is not None:
+            place.mkdir(exist_ok=True)
         with watching(config, place, held) as watch:
             train(models[-1], normals, held, config.optim, seed, place, config.resume, watch=watch)
+    return models, correction, normals
+
+
+def fit_detector(
+    config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
+) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Train on ``sources`` (``train``, ``validation``, perhaps ``known``), calibrate, save to ``folder`` with the run's
+    ``record``.
+
+    Returns:
+        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
+    """
+    models, correction, normals = train_models(config, sources, folder)
     detector = Detector(config.detector(), models)
     detector.correction = correction
     detector.to(config.optim.device)
@@ -136,9 +154,9 @@ def fit_detector(
 
 
 @contextlib.contextmanager
-def watching(config: TrainConfig, folder: Path, validation: Source) -> Iterator[TensorBoard | None]:
+def watching(config: TrainConfig, folder: Path | None, validation: Source) -> Iterator[TensorBoard | None]:
     """What is called after each epoch of a training whose log is in ``folder``; None unless it was asked for."""
-    if config.log != "tensorboard":
+    if config.log != "tensorboard" or folder is None:
         yield None
         return
     watch = TensorBoard(folder / "tensorboard", validation)
@@ -255,24 +273,46 @@ def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train",
         raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
 
 
-def run_experiment(config: TrainConfig) -> Path:
-    """Everything that ``scripts/train_mnad.py`` does; returns the run folder.
+def run_experiment(config: TrainConfig) -> Path | None:
+    """Everything that ``scripts/train_mnad.py`` does, in one process or in those that torchrun started.
+
+    Returns:
+        the run folder; None in processes besides the first, which only take part in the training.
 
     Raises:
-        UserError: anything wrong with data, configuration or folder.
+        UserError: anything wrong with data, configuration or folder, or a process that has died.
     """
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
+    with joined(config.optim.device) as rank:
+        return run_joined(config, rank)
+
+
+def models_of(config: TrainConfig) -> list[str]:
+    """Names of the models of a run, the one in question first."""
+    return list(dict.fromkeys((config.model.name, *config.compare)))
+
+
+def run_joined(config: TrainConfig, rank: int) -> Path | None:
+    """:func:`run_experiment` in the process of this rank."""
     config = follow_data(config)
     detectors = check_models(config)
+    if across.count() > 1 and any(isinstance(detector.model, FeatureMNAD) for detector in detectors):
+        raise UserError("torchrun: mnad_features is fitted in closed form; expected one process, without torchrun")
     data = open_dataset(config, config.images, config.model.variant)
     check_scores(detectors, data)
     kind = "wells" if isinstance(data, Photographs) else "video"
+    if rank:
+        data.read()
+        sources = data.sources(config.seed)
+        check_all_read_the_same(data.split_record(config.seed), choose_device(config.optim.device))
+        for name in models_of(config):
+            train_models(for_model(config, name), sources, None)
+        return None
     out = check_run_folder(config.out or stamped(kind), config.overwrite, config.resume)
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
-        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -286,13 +326,14 @@ def run_in(
     record = run_record(folder / "provenance.json", findings)
     split = data.split_record(config.seed)
     check_same_data(folder / "split.json", split)
+    check_all_read_the_same(split, choose_device(config.optim.device))
     write_json(folder / "split.json", split)
     rows: Rows = {}
-    for name in dict.fromkeys((config.model.name, *config.compare)):
+    for name in models_of(config):
         one = for_model(config, name)
         place = folder if name == config.model.name else folder / name
         rows |= run_model(one, data, sources, place, record)
-    table = results_table(rows)
+    table = "\n".join(filter(None, (results_table(rows), data.left_out)))
     write_text(folder / "table.txt", table + "\n")
     check_still_there(folder)
     print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")
@@ -313,7 +354,7 @@ def run_seeds(configs: Mapping[str, TrainConfig], seeds: Sequence[int], out: Pat
         for seed in seeds:
             folder = out / name / f"seed{seed}"
             run_experiment(replace(config, seed=seed, out=folder, resume=True, overwrite=False))
-            for model in dict.fromkeys((config.model.name, *config.compare)):
+            for model in models_of(config):
                 place = folder if model == config.model.name else folder / model
                 for test, result in read_evaluations(place).items():
                     row = {"config": name, "model": model if test == TEST else f"{model}, {test}"}

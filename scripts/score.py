@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import baselines
+from mnad.config import ScorePrecision
 from mnad.run import UserError
 from mnad.run.cli import POSITIONAL, run
 
@@ -55,8 +56,10 @@ class ScoreConfig(WatchOptions):
         figure: new picture (.png) of the one film of PATH: score, threshold and anomalous spans.
         top: rows shown on the screen, the worst.
         pictures: flagged pictures in the report, the worst.
-        workers: threads that decode; 0 decodes between the batches.
+        workers: threads that decode, and that score; 0 does one after the other, none takes as many as PyTorch has.
         device: auto, cpu or cuda.
+        precision: of the convolutions; bfloat16 is faster where the processor has it (auto: there only), and scores
+            differ in the second digit; those close to the threshold are scored again in float32.
     """
 
     paths: list[str] = field(default_factory=list, metadata=POSITIONAL)
@@ -70,8 +73,9 @@ class ScoreConfig(WatchOptions):
     figure: Path | None = None
     top: int = 20
     pictures: int = 60
-    workers: int = 2
+    workers: int | None = None
     device: str = "auto"
+    precision: ScorePrecision = "float32"
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for options that are out of range or contradict each other."""
@@ -85,7 +89,7 @@ class ScoreConfig(WatchOptions):
             with_boxes = " with boxes" if self.boxes else ""
             raise UserError(f"figure: expected a file ending in .png, without --boxes, got {self.figure}{with_boxes}")
         for key in ("top", "pictures", "workers"):
-            if getattr(self, key) < 0:
+            if (getattr(self, key) or 0) < 0:
                 raise UserError(f"{key}: expected 0 or more, got {getattr(self, key)}")
         if self.report and self.report.suffix != ".html":
             raise UserError(f"report: expected a file ending in .html, got {self.report}")

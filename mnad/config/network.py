@@ -15,6 +15,7 @@ Addressing = Literal["soft", "hard"]
 Sees = Literal["both", "read", "query"]
 UpdateRule = Literal["official", "ema"]
 PlaceScope = Literal["auto", "position", "shared"]
+ScorePrecision = Literal["float32", "bfloat16", "auto"]  # of the convolutions of a trained model
 
 STRIDE = 8  # pixels of the input per position of the query map of the official encoder; see `Network.stride`
 PAST_FRAMES = 4  # frames the prediction variant sees; the next one is its target

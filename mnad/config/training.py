@@ -22,7 +22,8 @@ class OptimConfig:
         learning_rate: Adam's, cosine to 0 over all steps (official 2e-4 at batch 4; paper 2e-5 for reconstruction).
         loss_weights: weight of every loss term besides the pixel error; a baseline's own term that is not named has
             the weight of its paper. None is what the authors have, which for MNAD's two terms depends on the variant.
-        precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others.
+        precision: ``bfloat16`` is faster on CPUs with AMX or AVX512-BF16 and on GPUs, and slower on others. ``auto``
+            measures which is faster here, says so, and takes it: bfloat16 then with ``channels_last``.
         device: ``auto`` is CUDA where there is one.
         threads: CPU threads of torch, at most 64 or one for each processor; 0 leaves torch's choice.
         memory_start: where the items start: ``random`` (faithful); ``kmeans``, cluster centres of the first queries;
@@ -38,7 +39,7 @@ class OptimConfig:
     batch_size: int = 16
     learning_rate: float = 1e-3
     loss_weights: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(MEMORY_LOSSES))
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     device: str = "auto"
     threads: int = 0
     memory_start: Literal["random", "kmeans", "queries"] = "random"

@@ -1,7 +1,9 @@
 """Photographs as a source: read to one size, decoded once if they fit into memory; and their split."""
 
+import itertools
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +13,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnad.config import Fit
-from mnad.data.reading import read_photo, resize
+from mnad.data.reading import Photo, are_grey, read_photo, resize
 from mnad.run import UserError
+from mnad.run.ahead import ahead
+
+TOGETHER = 64  # files that one thread reads in one go
+EMPTY = np.zeros((0, 0, 3), np.uint8)  # in place of pixels that are stored elsewhere
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -80,6 +86,7 @@ class Images(Sequence):
         kept: indices into the given ``sources`` of those that were not left out.
         skipped: why each of the others was.
         seconds: spent on reading so far.
+        colourless: set to a list, it takes the indices of those without colour as they are read.
 
     Raises:
         UserError: files that cannot be read, all of them named at once.
@@ -102,6 +109,7 @@ class Images(Sequence):
         self.name = name
         self.cache: np.ndarray | None = None
         self.seconds = 0.0
+        self.colourless: list[int] | None = None
         self._seen: tuple[list[str], list[bool]] | None = None
         if len(self.sources) * size[0] * size[1] * 3 <= memory_gb * 1e9:
             self.cache = np.empty((len(self.sources), *size, 3), dtype=np.uint8)
@@ -113,18 +121,32 @@ class Images(Sequence):
         """Open every file once: digest, grey or colour and, where asked for, the pixels."""
         started = time.perf_counter()
         digests, grey, good, bad = [], [], [], []
-        few = len(self.sources) < 1000
-        for i, source in enumerate(tqdm(self.sources, f"decode {self.name}", disable=few, leave=False)):
-            try:
-                photo = read_photo(source)
-            except UserError as error:
-                bad.append(str(error))
-                continue
-            good.append(i)
-            digests.append(photo.digest)
-            grey.append(photo.grey)
-            if into is not None:
-                into[i] = fitted(photo.pixels, self.size, self.fit)
+
+        def read(indices: range) -> list[tuple[int, Photo | None, str]]:
+            found: list[tuple[int, Photo | None, str]] = []
+            for i in indices:
+                try:
+                    photo = read_photo(self.sources[i])
+                except UserError as error:
+                    found.append((i, None, str(error)))
+                    continue
+                if into is not None:
+                    into[i] = fitted(photo.pixels, self.size, self.fit)
+                found.append((i, replace(photo, pixels=EMPTY), ""))
+            return found
+
+        count = len(self.sources)
+        parts = [range(first, min(first + TOGETHER, count)) for first in range(0, count, TOGETHER)]
+        workers = torch.get_num_threads() if len(parts) > 1 else 0
+        with tqdm(total=count, desc=f"decode {self.name}", disable=count < 1000, leave=False) as bar:
+            for i, photo, error in itertools.chain.from_iterable(ahead(read, parts, workers, "decode")):
+                bar.update()
+                if photo is None:
+                    bad.append(error)
+                else:
+                    good.append(i)
+                    digests.append(photo.digest)
+                    grey.append(photo.grey)
         self.seconds += time.perf_counter() - started
         if bad and not (skip_bad and good):
             more = f" ({len(bad)} of {len(self.sources)} {self.name} cannot be read: " if len(bad) > 1 else ""
@@ -160,10 +182,13 @@ class Images(Sequence):
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at ``indices``, N x H x W x 3 uint8."""
         if self.cache is not None:
-            return self.cache[indices]
-        started = time.perf_counter()
-        found = np.stack([self[int(i)] for i in indices])
-        self.seconds += time.perf_counter() - started
+            found = self.cache[indices]
+        else:
+            started = time.perf_counter()
+            found = np.stack([self[int(i)] for i in indices])
+            self.seconds += time.perf_counter() - started
+        if self.colourless is not None:
+            self.colourless += np.asarray(indices)[are_grey(found)].tolist()
         return found
 
     def inputs(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:

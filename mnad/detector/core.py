@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,22 +12,26 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import DetectorConfig, past_frames
-from mnad.data.clips import as_source, check_frames
-from mnad.data.images import content, to_input
-from mnad.data.source import Source, batches
+from mnad.data.clips import Windows, as_source, check_frames
+from mnad.data.images import Images as Photos
+from mnad.data.images import to_input
+from mnad.data.source import Source, index_batches
+from mnad.detector.measuring import Measuring
 from mnad.model.build import MODELS, build_model, choose_device
 from mnad.model.correction import build_correction
 from mnad.model.network import Network, Output
+from mnad.model.threads import one_thread_each
 from mnad.run import UserError
+from mnad.run.ahead import ahead
 from mnad.scoring.causal import Pasts
 from mnad.scoring.drift import Reference
-from mnad.scoring.scores import Score, measure
+from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold
 
 Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
 
 
-class Core:
+class Core(Measuring):
     """Model, scores and thresholds that belong together.
 
     Attributes:
@@ -40,6 +44,8 @@ class Core:
         reference: what the validation normals look like, for a gauge of drift; None before :meth:`calibrate`, for
             videos, and in checkpoints of before 2026-11-25.
         record: provenance of the training, read from or written to the checkpoint.
+        precision: of the convolutions when images are scored, see :meth:`use`.
+        again: what became of images that bfloat16 brought close to a threshold.
     """
 
     def __init__(self, config: DetectorConfig, model: Network | Sequence[Network] | None = None) -> None:
@@ -72,6 +78,7 @@ class Core:
         self.thresholds: dict[str, Threshold] = {}
         self.reference: Reference | None = None
         self.record: dict[str, object] = {}
+        self.use("float32")
 
     def _members(self, model: Network | Sequence[Network] | None) -> list[Network]:
         """The given models, or new ones, in eval mode. Raises ``UserError`` unless they fit the configuration."""
@@ -158,53 +165,47 @@ class Core:
         """Whether the verdict rests on a colour, which a grey picture does not have."""
         return any(term.needs_colour for term in self.scores[self.primary].terms)
 
-    def corrected(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Model input B x C x H x W and target B x 3 x H x W in [-1, 1] after the correction where there is one (of a
-        photograph input and target are the same)."""
-        if self.correction is None:
-            return x, target
-        target = self.correction(target)
-        return target, target
-
     def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output]:
         """Model input and target as in :meth:`corrected` -> what the terms compare: the target, corrected, and the
         first model's output."""
         x, target = self.corrected(x, target)
         return target, self._run(self.model, x)
 
-    def measure(self, x: Tensor, target: Tensor) -> tuple[Tensor, Output, dict[str, Tensor]]:
-        """Corrected target, output of the first model, raw terms by score; see :func:`mnad.scoring.scores.measure`."""
-        for model in self.models:
-            model.eval()
-        x, target = self.corrected(x, target)
-        runs = [partial(self._run, model) for model in self.models]
-        return target, *measure(runs, self.scores, x, target)
-
-    @torch.inference_mode()
     def raw_terms(
         self, images: Images, name: str = "images", batch_size: int = 64, counts: Tensor | None = None
     ) -> dict[str, np.ndarray]:
-        """Raw terms of every image: score name -> N x T float64, of S members N x S * T. One batch at a time is in
-        memory.
+        """Raw terms of every image: score name -> N x T float64, of S members N x S * T. One batch for each thread is
+        in memory.
 
         Args:
             counts: M numbers to which is added how many queries have each item as their nearest.
         """
-        parts: dict[str, list[np.ndarray]] = {key: [] for key in self.scores}
-        for x, target in batches(self.source(images, name), batch_size, device=self.device, name=f"score {name}"):
-            _, out, raw = self.measure(x, target)
-            for key, values in raw.items():
-                parts[key].append(values.cpu().numpy())
-            if counts is not None and out.attention is not None:
-                counts += torch.bincount(out.nearest.cpu(), minlength=len(counts))
-        empty = {key: [np.zeros((0, score.columns))] for key, score in self.scores.items()}
-        return {key: np.concatenate(values or empty[key]) for key, values in parts.items()}
+        source = self.source(images, name)
 
-    def _run(self, model: Network, x: Tensor) -> Output:
-        """The output of ``model``, which says nothing about the filled part of a letterboxed image."""
-        out = model(x)
-        shown = x[:, -3:]  # of a clip the last frame, which is filled where the others are
-        return out.only(content(shown), shown) if self.config.images.fit == "letterbox" else out
+        @torch.inference_mode()
+        def work(indices: np.ndarray) -> tuple[dict[str, np.ndarray], Tensor | None]:
+            x, target = source.inputs(indices)
+            _, out, raw = self.measure(x.to(self.device), target.to(self.device))
+            return {key: values.cpu().numpy() for key, values in raw.items()}, out.nearest
+
+        # one array from the start: small ones that stay among large ones that go would tear holes into the memory
+        found = {key: np.empty((len(source), score.columns)) for key, score in self.scores.items()}
+        done = 0
+        # a single batch has all threads of PyTorch; frames of films are decoded one after the other
+        alone = len(source) <= batch_size or not isinstance(source, Photos | Windows)
+        with nullcontext(1) if alone else self.one_thread_each() as threads:
+            workers = threads if threads > 1 else 0
+            for raw, nearest in ahead(work, index_batches(len(source), batch_size, f"score {name}"), workers, "score"):
+                for key, values in raw.items():
+                    found[key][done : done + len(values)] = values
+                done += len(next(iter(raw.values())))
+                if counts is not None and nearest is not None:
+                    counts += torch.bincount(nearest.cpu(), minlength=len(counts))
+        return found
+
+    def one_thread_each(self) -> AbstractContextManager[int]:
+        """See :func:`mnad.model.threads.one_thread_each`."""
+        return one_thread_each(self.device)
 
     def combine(self, raw: Mapping[str, np.ndarray], pasts: Pasts | None = None) -> dict[str, np.ndarray]:
         """Raw terms (N x T) -> scores (N), by score name.
@@ -239,7 +240,6 @@ class Core:
 
     def _targets_and_outputs(self, images: np.ndarray) -> tuple[Tensor, Output]:
         check_frames(images, self.config.images.size)
-        self.model.eval()
         x = to_input(images).to(self.device)
         return self.forward(x, x)
 
@@ -256,5 +256,5 @@ class Core:
         x = to_input(images).to(self.device)
         with torch.inference_mode():
             x, target = self.corrected(x, x)
-            maps = [model.anomaly_map(target, self._run(model.eval(), x)) for model in self.models]
+            maps = [model.anomaly_map(target, self._run(model, x)) for model in self.models]
         return torch.stack(maps).mean(dim=0).cpu().numpy()

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mnad.data.clips import Windows
 from mnad.data.images import fitted, to_input
-from mnad.data.reading import is_grey, no_colour, read_photo
+from mnad.data.reading import are_grey, no_colour, read_photo
 from mnad.detector.calibration import Calibrated
 from mnad.detector.schema import check_model, config_from_json, load_part, record_from_json, thresholds_from_json
 from mnad.model.build import MODELS, config_class
 from mnad.run import UserError
+from mnad.run.ahead import ahead, batched
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
@@ -32,7 +33,7 @@ class Detector(Calibrated):
     ) -> Iterator[Verdict]:
         """The verdict on each of ``images`` (files or H x W x 3 uint8 arrays of any size), in their order.
 
-        One batch at a time is in memory, so there may be any number of them. An image that cannot be read has its
+        A few batches at a time are in memory, so there may be any number of them. An image that cannot be read has its
         reason in ``error`` and stops nothing; so does one without colour where the verdict rests on colour.
 
         Args:
@@ -43,9 +44,16 @@ class Detector(Calibrated):
         """
         self.check_calibrated()
         self.check_photographs()
-        numbered = enumerate(images)
-        while part := list(itertools.islice(numbered, batch_size)):
-            yield from self._verdicts(part, statistics)
+        parts = batched(enumerate(images), batch_size)
+        first = list(itertools.islice(parts, 2))
+        if len(first) < 2:
+            for part in first:
+                yield from self._verdicts(part, statistics)
+            return
+        with self.one_thread_each() as threads:
+            every = itertools.chain(first, parts)
+            for found in ahead(lambda part: self._verdicts(part, statistics), every, threads, "judge"):
+                yield from found
 
     def _verdicts(self, part: list[tuple[int, Path | str | np.ndarray]], statistics: bool) -> list[Verdict]:
         found: list[Verdict] = []
@@ -85,24 +93,28 @@ class Detector(Calibrated):
             UserError: the detector is not calibrated.
         """
         self.check_calibrated()
-        raw = self.raw_terms(Windows(frames))
-        gains = self.gains(frames[:, -1])
+        with torch.inference_mode():
+            x, target = (part.to(self.device) for part in Windows(frames).inputs(np.arange(len(frames))))
+            factors = None if self.correction is None else self.correction.gains(target)
+            raw = self.measure(x, target, self.primary, factors)[2][self.primary].cpu().numpy()
+        gains = named_gains(factors, len(names))
         looks: list[dict[str, float]] = [{} for _ in names]
         if statistics:
-            values = self.statistics(frames[:, -1], terms=raw[self.primary]).tolist()
+            values = self.statistics(frames[:, -1], terms=raw).tolist()
             looks = [dict(zip(self.statistics_names, row, strict=True)) for row in values]
-        scores, terms = self._followed(raw[self.primary], pasts).tolist(), self.scores[self.primary].names
+        scores, terms = self._followed(raw, pasts).tolist(), self.scores[self.primary].names
         threshold = self.thresholds[self.primary].value
-        mean = raw[self.primary].reshape(len(names), -1, len(terms)).mean(axis=1)  # over the members
+        mean = raw.reshape(len(names), -1, len(terms)).mean(axis=1)  # over the members
         found = [
             Verdict(name, score, threshold, dict(zip(terms, values, strict=True)), gains=gain, statistics=look)
             for name, score, values, gain, look in zip(names, scores, mean.tolist(), gains, looks, strict=True)
         ]
+        grey = are_grey(frames[:, -1]) if self.needs_colour else np.zeros(len(names), dtype=bool)
         for i, verdict in enumerate(found):
             if not math.isfinite(verdict.score):
                 reason = f"{verdict.path}: its score is not finite ({verdict.score}); expected an undamaged detector"
                 found[i] = Verdict(verdict.path, error=reason)
-            if self.needs_colour and is_grey(frames[i, -1]):
+            if grey[i]:
                 found[i] = Verdict(verdict.path, error=no_colour(verdict.path))
         return found
 
@@ -120,7 +132,6 @@ class Detector(Calibrated):
         Returns:
             N x H x W x 3 uint8 RGB, and the anomaly map of :meth:`anomaly_map`, N x H x W float32.
         """
-        self.model.eval()
         x, target = Windows(frames).inputs(np.arange(len(frames)))
         target, out = self.forward(x.to(self.device), target.to(self.device))
         maps = self.model.anomaly_map(target, out).cpu().numpy()
@@ -131,10 +142,8 @@ class Detector(Calibrated):
     @torch.inference_mode()
     def gains(self, images: np.ndarray) -> list[dict[str, float]]:
         """What the correction multiplies each channel of N x H x W x 3 uint8 images by; empty without a correction."""
-        if self.correction is None:
-            return [{} for _ in images]
-        values = self.correction.gains(to_input(images).to(self.device)).tolist()
-        return [dict(zip(("red", "green", "blue"), row, strict=True)) for row in values]
+        factors = None if self.correction is None else self.correction.gains(to_input(images).to(self.device))
+        return named_gains(factors, len(images))
 
     def save(self, path: Path | str) -> None:
         """Write weights, items, score statistics, thresholds and configuration to one file, atomically.
@@ -199,3 +208,10 @@ class Detector(Calibrated):
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: is damaged ({reason}); expected thresholds and record of a training") from error
         return detector
+
+
+def named_gains(factors: Tensor | None, count: int) -> list[dict[str, float]]:
+    """B x 3 factors by the name of the channel; empty for ``count`` pictures without a correction."""
+    if factors is None:
+        return [{} for _ in range(count)]
+    return [{"red": red, "green": green, "blue": blue} for red, green, blue in factors.tolist()]

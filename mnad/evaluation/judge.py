@@ -14,7 +14,6 @@ from tqdm import tqdm
 from mnad.config import PUBLISHED
 from mnad.data.dataset import Photographs, Videos
 from mnad.data.images import Images, content, to_input
-from mnad.data.reading import is_grey
 from mnad.data.source import index_batches
 from mnad.detector import Detector
 from mnad.evaluation.frames import VideoTerms, kept_items, score_video, video_scores
@@ -65,15 +64,12 @@ def scores_table(names: list[str], labels: np.ndarray, scores: Mapping, threshol
     return pd.DataFrame(columns)
 
 
-def warn_of_grey(scorer: Scorer, images: Images) -> None:
-    """Warn, with their number, of images without colour where the verdict rests on colour."""
-    if not getattr(scorer, "needs_colour", False):
-        return
-    grey = [i for part in index_batches(len(images), 256) for i in part if is_grey(images[i])]
-    if grey:
+def warn_of_grey(images: Images) -> None:
+    """Warn, with their number, of the images without colour that were met."""
+    if images.colourless:
         warnings.warn(
-            f"{len(grey)} of {len(images)} test images have no colour, by which this detector judges (first: "
-            f"{images.sources[grey[0]]}); in use they are refused",
+            f"{len(images.colourless)} of {len(images)} test images have no colour, by which this detector judges "
+            f"(first: {images.sources[min(images.colourless)]}); in use they are refused",
             stacklevel=2,
         )
 
@@ -87,12 +83,14 @@ def evaluate_photographs(scorer: Scorer, data: Photographs) -> Evaluation:
     model = getattr(scorer, "model", None)
     if model is not None and model.variant != "recon":
         raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
-    warn_of_grey(scorer, data.test)
     images, memory = data.test, getattr(model, "memory", None)
+    images.colourless = [] if getattr(scorer, "needs_colour", False) else None
     counts = None if memory is None else torch.zeros(len(memory.items), dtype=torch.long)
     read, started = images.seconds, time.perf_counter()
     scores = scorer.score_all(images, "test", counts)
     seconds = time.perf_counter() - started + (read if images.cache is not None else 0)
+    warn_of_grey(images)
+    images.colourless = None
     for name, values in scores.items():
         if not np.isfinite(values).all():
             raise UserError(f"score {name!r}: not finite for {(~np.isfinite(values)).sum()} test images")
@@ -102,6 +100,7 @@ def evaluate_photographs(scorer: Scorer, data: Photographs) -> Evaluation:
         images_per_second=len(images) / seconds,
         pixels=None if data.masks is None else pixel_quality(scorer, images, data.masks),
         memory=None if counts is None else memory_health(counts, memory.items.detach().cpu()),
+        left_out=data.skipped.get("test", []),
     )
 
 

@@ -1,34 +1,16 @@
 """A detector as one module: uint8 images of the configured size in; score, verdict, terms and map out."""
 
 import copy
-import itertools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mnad.data.clips import clip_input
 from mnad.data.images import normalised
 from mnad.detector import Detector
+from mnad.model.inference import fold_batch_norms
 from mnad.scoring.scores import measure
-
-
-def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` whose (transposed) convolutions hold the batch normalisation that follows them in a
-    ``Sequential``; the same function in eval mode, with fewer steps."""
-    folded = copy.deepcopy(model).eval()
-    for block in folded.modules():
-        if not isinstance(block, nn.Sequential):
-            continue
-        names = list(block._modules)
-        for first, second in itertools.pairwise(names):
-            convolution, norm = block[int(first)], block[int(second)]
-            if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
-                transposed = isinstance(convolution, nn.ConvTranspose2d)
-                block._modules[first] = fuse_conv_bn_eval(convolution, norm, transposed)
-                block._modules[second] = nn.Identity()
-    return folded
 
 
 class DetectorGraph(nn.Module):

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
@@ -16,10 +17,11 @@ from mnad.line.film import Curve, one_film, written_film
 from mnad.line.gauge import LineGauge
 from mnad.line.report import MAP_CEILING, MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
-from mnad.line.screen import printable, screen
+from mnad.line.screen import screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary
-from mnad.run.files import atomic_path, check_replaceable, free
+from mnad.run.files import atomic_path, check_distinct, check_replaceable, free
+from mnad.run.streams import printable
 from mnad.run.verdict_table import check_tables, open_tables
 
 
@@ -37,8 +39,9 @@ class Options(Protocol):
     figure: Path | None
     top: int
     pictures: int
-    workers: int
+    workers: int | None
     device: str
+    precision: ScorePrecision
 
 
 def write_map(folder: Path, detector: Detector, one: Scored) -> None:
@@ -75,6 +78,7 @@ def score_and_save(config: Options) -> int:
         UserError: anything wrong with the checkpoint, the boxes or the files to write, told before anything is scored.
     """
     check_tables(config.csv, config.json)
+    check_distinct(csv=config.csv, json=config.json, report=config.report, figure=config.figure, overlay=config.overlay)
     if config.report:
         check_replaceable(config.report, MARK)
     film = config.overlay if config.overlay and not config.boxes else None
@@ -82,7 +86,7 @@ def score_and_save(config: Options) -> int:
     for path in filter(None, (film, config.figure)):
         free(path)
     boxes = read_boxes(config.boxes) if config.boxes else ()
-    detector = Detector.load(config.checkpoint).to(config.device)
+    detector = Detector.load(config.checkpoint).to(config.device).use(config.precision)
     detector.check_calibrated()
     gauge = LineGauge(detector) if config.report and not detector.past else None
     wanted = Wanted(boxes, config.report is not None, config.overlay is not None, config.workers, gauge is not None)
@@ -120,6 +124,8 @@ def score_and_save(config: Options) -> int:
     for line in screen(summary, config.top):
         print(line)
     print(f"{seconds:.1f} s, {summary.total / max(seconds, 1e-9):,.0f} a second; {threshold_line(detector)}")
+    if detector.precision == "bfloat16":
+        print(detector.again)
     for line in passed.lines():
         print(printable(line))
     if config.report:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, expand, listed_words
 from mnad.data.reading import resize
+from mnad.data.videos import open_film
 from mnad.detector import Detector
 from mnad.line.boxes import COLOURS
 from mnad.line.report import MAP_CEILING, heat
@@ -52,7 +53,7 @@ def one_film(words: Sequence[str], option: str) -> float:
 
 def film_rate(path: Path) -> float:
     """Frames a second as the film says, 25 where it says nothing of use."""
-    capture = cv2.VideoCapture(str(path))
+    capture = open_film(str(path))
     try:
         found = capture.get(cv2.CAP_PROP_FPS)
     finally:

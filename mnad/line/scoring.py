@@ -4,11 +4,11 @@ import hashlib
 import itertools
 import re
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -17,16 +17,18 @@ from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
 from mnad.run import UserError, one_line
+from mnad.run.ahead import ahead
 from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
+FIRST = 8  # files decoded and scored in the first go; then twice as many, up to BATCH
+FEW = 16  # files decoded in one go where a view of each is kept
 PICTURES = 8  # the same where the whole picture of each is kept
 VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Judge(Protocol):
@@ -44,6 +46,10 @@ class Judge(Protocol):
 
     def check_calibrated(self) -> None:
         """Raises ``UserError`` for a detector without thresholds."""
+        ...
+
+    def one_thread_each(self) -> AbstractContextManager[int]:
+        """Gives how many threads may judge at once, see :func:`mnad.model.threads.one_thread_each`."""
         ...
 
     def new_pasts(self) -> Pasts:
@@ -105,34 +111,44 @@ class Wanted:
         boxes: wells to cut out; none takes the whole picture.
         view: keep a photograph for people.
         picture: keep the whole picture.
-        workers: threads that decode; 0 decodes between the batches.
+        workers: threads that decode and score; 0 does one after the other, None has as many as PyTorch has.
         statistics: of each picture, for a gauge of drift.
     """
 
     boxes: Sequence[Box] = ()
     view: bool = False
     picture: bool = False
-    workers: int = 2
+    workers: int | None = None
     statistics: bool = False
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """``map(work, items)`` in ``workers`` threads, in order; only as many results wait as a batch needs."""
-    if workers == 0:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(workers, "decode") as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers or getattr(item, "live", False):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+@dataclass(frozen=True)
+class Group(Generic[Item]):
+    """What one thread does in one go; ``live`` and ``decoded`` as in :class:`mnad.line.sources.Shot`."""
+
+    members: list[Item]
+    live: bool = False
+    decoded: bool = False
+
+
+def grouped(pictures: Iterable[Shot], most: int) -> Iterator[Group[Shot]]:
+    """Some files together: few at first, so that few files are shared among threads, too, then up to ``most``. Frames,
+    which lie in memory as they are, one by one."""
+    part: list[Shot] = []
+    files = min(FIRST, most)
+    for shot in pictures:
+        if shot.decoded:
+            if part:
+                yield Group(part)
+            yield Group([shot], shot.live, decoded=True)
+            part = []
+            continue
+        part.append(shot)
+        if len(part) == files:
+            yield Group(part)
+            part, files = [], min(2 * files, most)
+    if part:
+        yield Group(part)
 
 
 def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
@@ -186,6 +202,8 @@ class Films:
 
     def __init__(self, detector: Judge, most: int = 1) -> None:
         self.detector, self.most = detector, most
+        self.causal = bool(detector.new_pasts())
+        self.remembers = self.causal or detector.past > 0
         self.tracks: OrderedDict[str, dict[Box | None, Track]] = OrderedDict()
 
     def frames(self, cut: Cut) -> tuple[np.ndarray, Pasts]:
@@ -194,6 +212,10 @@ class Films:
         Raises:
             UserError: the film has not as many frames before it.
         """
+        if not self.remembers:
+            if cut.pixels is None:
+                raise UserError(cut.error)
+            return cut.pixels[None], {}
         past = self.detector.past
         wells = self.tracks.setdefault(cut.film, {})
         self.tracks.move_to_end(cut.film)
@@ -230,22 +252,41 @@ def score(
     wanted = wanted or Wanted()
     size, films = detector.size, films or Films(detector)
 
-    def cut(shot: Shot) -> tuple[Shot, list[Cut], np.ndarray | None]:
-        return shot, *cut_shot(shot, size, wanted)
+    def cut(group: Group[Shot]) -> list[tuple[Shot, list[Cut], np.ndarray | None]]:
+        return [(shot, *cut_shot(shot, size, wanted)) for shot in group.members]
 
-    part: list[Scored] = []
-    for shot, cuts, picture in ahead(cut, pictures, wanted.workers):
-        for one in cuts:
-            last = picture if one is cuts[-1] else None
-            try:
-                frames, pasts = films.frames(one)
-                part.append(Scored(Verdict(one.name), frames, one.view, one.box, last, pasts))
-            except UserError as error:
-                part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
-        if len(part) >= (PICTURES if wanted.picture else BATCH) or shot.live:
-            yield from judged(detector, part, wanted.statistics)
-            part = []
-    yield from judged(detector, part, wanted.statistics)
+    def parts(decoded: Iterable[tuple[Shot, list[Cut], np.ndarray | None]]) -> Iterator[Group[Scored]]:
+        part: list[Scored] = []
+        for shot, cuts, picture in decoded:
+            for one in cuts:
+                last = picture if one is cuts[-1] else None
+                try:
+                    frames, pasts = films.frames(one)
+                    part.append(Scored(Verdict(one.name), frames, one.view, one.box, last, pasts))
+                except UserError as error:
+                    part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
+            if len(part) >= (PICTURES if wanted.picture else BATCH) or shot.live:
+                yield Group(part, shot.live)
+                part = []
+        yield Group(part)
+
+    def judge(part: Group[Scored]) -> list[Scored]:
+        return judged(detector, part.members, wanted.statistics)
+
+    def whole(group: Group[Shot]) -> list[Scored]:
+        return [one for part in parts(cut(group)) for one in judge(part)]
+
+    with detector.one_thread_each() as threads:
+        workers = threads if wanted.workers is None else wanted.workers
+        together = PICTURES if wanted.picture else FEW if wanted.view else BATCH
+        judges = 1 if films.causal else min(workers, threads)
+        for decoded, run in itertools.groupby(grouped(pictures, together), key=lambda group: group.decoded):
+            if decoded or films.remembers or workers > threads:  # frames are put together in their order
+                cuts = itertools.chain.from_iterable(ahead(cut, run, workers, "decode"))
+                found = ahead(judge, parts(cuts), min(workers, judges), "judge")
+            else:
+                found = ahead(whole, run, workers, "score")
+            yield from itertools.chain.from_iterable(found)
 
 
 def judged(detector: Judge, part: list[Scored], statistics: bool = False) -> list[Scored]:

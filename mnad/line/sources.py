@@ -12,7 +12,7 @@ import numpy as np
 
 from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, PassedOver, expand, listed_words
 from mnad.data.reading import read_image, to_rgb8
-from mnad.data.videos import film_frames
+from mnad.data.videos import film_frames, open_film
 from mnad.run import UserError
 
 
@@ -25,12 +25,14 @@ class Shot:
         film: pictures of one film follow each other; photographs of one folder do, too.
         load: gives H x W x 3 uint8 RGB of its own size, or raises ``UserError``.
         live: comes from a camera or a stream, and is to be scored before the next one.
+        decoded: the pixels are in memory already.
     """
 
     name: str
     film: str
     load: Callable[[], np.ndarray]
     live: bool = False
+    decoded: bool = False
 
 
 def is_stream(word: str) -> bool:
@@ -45,10 +47,13 @@ def is_film(path: Path) -> bool:
         return not os.path.isdir(path)
     if suffix in SUFFIXES or not os.path.isfile(path):
         return False
-    if cv2.haveImageReader(str(path)):
-        return False
-    capture = cv2.VideoCapture(str(path))
     try:
+        capture = open_film(str(path))
+    except UserError:
+        return False
+    try:
+        if cv2.haveImageReader(str(path)):
+            return False
         return capture.isOpened()
     finally:
         capture.release()
@@ -72,21 +77,22 @@ def film_shots(word: str) -> Iterator[Shot]:
     try:
         for number, image in film_frames(Path(word)):
             lost = UserError(f"{word}:{number}: cannot be decoded; expected an undamaged frame")
-            yield Shot(f"{word}:{number}", word, refused(lost) if image is None else partial(to_rgb8, image, word))
+            load = refused(lost) if image is None else partial(to_rgb8, image, word)
+            yield Shot(f"{word}:{number}", word, load, decoded=True)
     except UserError as error:
         yield Shot(word, word, refused(error))
 
 
 def live_shots(word: str) -> Iterator[Shot]:
     """Frames of a device or a stream as they come; one that does not open is a shot with that error."""
-    capture = cv2.VideoCapture(int(word) if word.isdecimal() else word)
+    capture = cv2.VideoCapture(int(word)) if word.isdecimal() else open_film(word)
     number = 0
     try:
         for number in itertools.count():
             more, image = capture.read()
             if not more:
                 break
-            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live=True)
+            yield Shot(f"{word}:{number}", word, partial(to_rgb8, image, word), live=True, decoded=True)
     finally:
         capture.release()
     if number == 0:

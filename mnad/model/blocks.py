@@ -11,7 +11,7 @@ from mnad.config import STRIDE
 
 def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
     """3 x 3 convolution, batch normalisation, ReLU; keeps H and W."""
-    return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU()]
+    return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
 
 
 def block(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -24,7 +24,7 @@ def up(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1),
         nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mnad.config import CorrectionConfig
-from mnad.model.ellipse import Ellipse, median
+from mnad.model.ellipse import Ellipse
+from mnad.model.order import median
 from mnad.run import UserError
 
 DARK = 0.02  # on [0, 2]: darker surroundings count as this bright
@@ -36,7 +37,7 @@ class Correction(nn.Module):
         Raises:
             UserError: no pixel is outside the ellipse.
         """
-        return median(self.surroundings.outside(x + 1))
+        return median(self.surroundings.outside(x.contiguous())) + 1  # the same as the median of x + 1
 
     @torch.no_grad()
     def fit(self, parts: Iterable[Tensor]) -> "Correction":
@@ -58,9 +59,14 @@ class Correction(nn.Module):
         """B x 3 x H x W in [-1, 1] -> B x 3, what each channel is multiplied by."""
         return (self.reference / self.estimate(x).clamp_min(DARK)).clamp(self.low, self.high)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """B x 3 x H x W in [-1, 1] -> the same shape, from -1 on; above 1 where a highlight was brightened."""
-        return (x + 1) * self.gains(x)[:, :, None, None] - 1
+    def forward(self, x: Tensor, gains: Tensor | None = None) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> the same shape, from -1 on; above 1 where a highlight was brightened.
+
+        Args:
+            gains: what :meth:`gains` gives, where it is known already.
+        """
+        gains = self.gains(x) if gains is None else gains
+        return (x + 1) * gains[:, :, None, None] - 1
 
 
 def build_correction(config: CorrectionConfig) -> Correction | None:

@@ -53,7 +53,7 @@ class LocalDecoder(nn.Module):
 
 def normalised(convolution: nn.Module, channels: int) -> list[nn.Module]:
     """``convolution``, batch normalisation of its ``channels``, ReLU."""
-    return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+    return [convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
 
 class Standardise(nn.Module):

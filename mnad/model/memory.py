@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnad.config import Addressing, Reduction, UpdateNormaliser, UpdateRule
+from mnad.model import across
 
 TRIPLET_MARGIN = 1.0  # eq. 10, alpha
 DECAY = 0.98  # of the running means of `ema`, each batch
@@ -156,15 +157,24 @@ class Memory(nn.Module):
             queries, self.items[first], self.items[second], margin=TRIPLET_MARGIN, reduction=self.reduction
         )
 
+    def of_all_processes(self, queries: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and scores of the whole batch, where several processes share it (:mod:`mnad.model.across`)."""
+        if across.count() == 1:
+            return queries, score
+        queries = across.gathered(queries)
+        return queries, self.compare(queries)
+
     @torch.no_grad()
     def updated(self, queries: Tensor, score: Tensor) -> Tensor:
         """Items after one update with ``queries``, G M x C. An item that is nearest to no query stays.
 
         The official rule is eq. 3 to 5: ``v`` is a softmax over the K queries of the whole batch, so the batch size
-        matters. For ``ema`` see :meth:`averaged`.
+        matters. For ``ema`` see :meth:`averaged`. Of several processes each hands in its own queries, and all get
+        the same items.
         """
         if self.update_rule == "ema":
             return self.averaged(queries, score)[0]
+        queries, score = self.of_all_processes(queries, score)
         queries, score, items = self.grouped(queries), self.grouped(score), self.by_group(self.items)
         v = torch.softmax(score / self.temperature, dim=-2)  # K x M, eq. 4
         assigned = F.one_hot(score.argmax(dim=-1), items.shape[-2]).to(v.dtype)  # K x M, U_m as 0/1
@@ -185,6 +195,7 @@ class Memory(nn.Module):
         In each group, the item of the least support moves onto a query of the batch if it has less than a tenth of
         an even share; the query is drawn in proportion to its squared distance from its nearest item.
         """
+        queries, score = self.of_all_processes(queries, score)
         rows, (count, groups) = self.nearest(score), (len(self.items), self.groups)
         share = count / len(queries)  # M / K within a group, as both are G times as many
         taken = torch.bincount(rows, minlength=count).to(queries.dtype) * share

@@ -32,7 +32,7 @@ from mnad.config import (
 from mnad.model.blocks import Decoder, Encoder
 from mnad.model.local import LocalDecoder, LocalEncoder, Standardise
 from mnad.model.memory import Memory
-from mnad.model.network import Network, Output
+from mnad.model.network import Network, Output, full
 
 
 class MNAD(Network):
@@ -99,8 +99,8 @@ class MNAD(Network):
     def query(self, features: Tensor) -> Tensor:
         """B x C x H' x W' -> B x H' x W' x C: of unit norm, or standardised at each position."""
         if self.standardise is not None:
-            return self.standardise(features.float().permute(0, 2, 3, 1))
-        return F.normalize(features.float(), dim=1).permute(0, 2, 3, 1)
+            return self.standardise(full(features).permute(0, 2, 3, 1))
+        return F.normalize(full(features), dim=1).permute(0, 2, 3, 1)
 
     def seen(self, queries: Tensor, read: Tensor) -> Tensor:
         """What the decoder gets, B x H' x W' x C twice -> B x (2C or C) x H' x W'.
@@ -131,7 +131,7 @@ class MNAD(Network):
         # Decode
         output = self.decoder(self.seen(queries, read), skips)
         # Losses (eq. 8-10)
-        out = Output(output.float(), queries, skips, read, attention, self.memory.nearest(score))
+        out = Output(full(output), queries, skips, read, attention, self.memory.nearest(score))
         out.distance = self.memory.squared_distance(flat, score).view(queries.shape[:3])
         out.compactness = self.memory.compactness(flat, score)
         if self.training:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from mnad.model.memory import Memory
 
 
+def full(x: Tensor) -> Tensor:
+    """``x`` in at least float32."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 @dataclass
 class Output:
     """What a forward pass returns; H' = H/stride, W' = W/stride, K = B * H' * W' in the order (batch, row, column)."""

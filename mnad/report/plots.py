@@ -96,7 +96,7 @@ def plot_curves(
         threshold: of all of them, in their unit; None draws none.
 
     Raises:
-        UserError: a column is missing, a label is not 0 or 1, or no or too many videos.
+        UserError: a column is missing, a label is not 0 or 1, no number, or no or too many videos.
     """
     missing = {"video", "frame", *scores} - set(frame.columns)
     if missing:
@@ -106,6 +106,10 @@ def plot_curves(
         raise UserError(
             "score table: column label holds other values than 0 and 1; expected 0 (normal) or 1 (abnormal)"
         )
+    for name in ("frame", *scores):
+        finite = np.isfinite(frame[name].to_numpy(dtype=float))
+        if not (finite.all() if name == "frame" else finite.any()):
+            raise UserError(f"score table: column {name} holds no number where one is needed; expected numbers")
     videos = list(frame.groupby("video", sort=False))
     if not 0 < len(videos) <= MAX_PANELS:
         raise UserError(f"score table: {len(videos)} videos; expected 1 to {MAX_PANELS} in one figure")

@@ -1,6 +1,7 @@
 """Where a result comes from: git revision, package versions, machine, date."""
 
 import datetime
+import os
 import platform
 import shlex
 import subprocess
@@ -31,7 +32,9 @@ def run_record(path: Path, findings: dict[str, object] | None = None) -> dict[st
     now = provenance()
     if path.is_file():
         record = read_json(path)
-        record.setdefault("resumed", []).append({key: now[key] for key in ("date", "command", "git_revision")})
+        record.setdefault("resumed", []).append(
+            {key: now[key] for key in ("date", "command", "git_revision", "processes")}
+        )
     else:
         record = now | (findings or {})
     write_json(path, record)
@@ -47,6 +50,7 @@ def provenance() -> dict[str, object]:
         "command": shlex.join(["python", *sys.argv]),
         "git_revision": git_revision(),
         "python": platform.python_version(),
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         "packages": {name: metadata.version(name) for name in PACKAGES},
     }

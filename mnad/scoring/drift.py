@@ -20,7 +20,8 @@ import torch
 from scipy.special import logsumexp, ndtri
 from torch import Tensor
 
-from mnad.model.ellipse import Ellipse, median
+from mnad.model.ellipse import Ellipse
+from mnad.model.order import median, quantile
 from mnad.run import UserError
 from mnad.scoring.terms import LOG_FLOOR, blur
 
@@ -46,7 +47,7 @@ def picture_statistics(x: Tensor, surroundings: Ellipse | None = None) -> Tensor
     grey = x.mean(dim=1)
     high, high_grey = x - blur(x, 1.5), grey - blur(grey, 1.5)
     noise = (high - high_grey[:, None]).square().mean(dim=1)
-    sharp = torch.quantile(pixels(high_grey.square()), 0.9, dim=1)
+    sharp = quantile(pixels(high_grey.square()), 0.9)
     levels = torch.log(median(pixels(x + 1)).clamp_min(0.02))
     rest = [torch.log(sharp + LOG_FLOOR), torch.log(median(pixels(noise)) + LOG_FLOOR)]
     saturation = (x.amax(dim=1) - x.amin(dim=1)).flatten(1).mean(dim=1)

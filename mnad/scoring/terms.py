@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnad.model.network import Output
+from mnad.model.order import quantile
 from mnad.scoring.whitening import Whitening
 
 TINY = 1e-12  # keeps the logarithms finite
@@ -43,9 +44,15 @@ def blur_matrix(size: int, sigma: float) -> Tensor:
     return matrix.scatter_add_(1, place, weights.expand(size, -1)).float()
 
 
-def blur(values: Tensor, sigma: float) -> Tensor:
-    """... x H x W -> the same shape, blurred; see :func:`blur_matrix`."""
-    rows, columns = (blur_matrix(size, sigma).to(values) for size in values.shape[-2:])
+ALL = (slice(None), slice(None))
+
+
+def blur(values: Tensor, sigma: float, window: tuple[slice, slice] = ALL) -> Tensor:
+    """... x H x W -> the same shape, blurred; see :func:`blur_matrix`. Of a ``window``, rows and columns of the blurred
+    picture, nothing else is computed."""
+    rows, columns = (
+        blur_matrix(size, sigma)[part].to(values) for size, part in zip(values.shape[-2:], window, strict=True)
+    )
     return rows @ values @ columns.T
 
 
@@ -142,7 +149,7 @@ class PooledDistance(Term):
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
-        return torch.log(torch.quantile(self.inside(out.distance), self.quantile, dim=1) + TINY)
+        return torch.log(quantile(self.inside(out.distance), self.quantile) + TINY)
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,7 @@ class WhitenedError(Term):
     def __call__(self, target: Tensor, out: Output, statistics: Whitening | None = None) -> Tensor:
         """B x 3 x H x W in [-1, 1], the model's output and the fitted ``statistics`` -> B."""
         error = statistics(target, out.output).square().mean(dim=1)
-        return torch.log(torch.quantile(self.inside(error), self.quantile, dim=1) + TINY)
+        return torch.log(quantile(self.inside(error), self.quantile) + TINY)
 
 
 def top_mean(values: Tensor, share: float) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from mnad.model.ellipse import SURROUNDINGS, Ellipse, median
+from mnad.model.ellipse import SURROUNDINGS, Ellipse
 from mnad.model.network import Output
+from mnad.model.order import median, quantile
 from mnad.run import UserError
 from mnad.scoring.terms import (
     LOG_FLOOR,
@@ -182,11 +183,13 @@ class RelativeGlitter(WellsTerm):
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W and the model's output -> B."""
-        residual = target - out.output
-        fine = (residual - blur(residual, self.sigma)).square().mean(dim=1)
-        band = (blur(residual, self.band[0]) - blur(residual, self.band[1])).square().mean(dim=1)
-        grey = target.mean(dim=1)
+        residual, grey = (target - out.output).contiguous(), target.contiguous().mean(dim=1)  # for products of matrices
+        size = residual.shape[2], residual.shape[3]
+        window = self.ellipse.window(size)
+        fine = residual[:, :, window[0], window[1]] - blur(residual, self.sigma, window)
+        band = blur(residual, self.band[0], window) - blur(residual, self.band[1], window)
+        squares = [values.square().mean(dim=1) for values in (fine, band)]
+        inside = [torch.log(self.ellipse.quantile(values, self.quantile, size) + LOG_FLOOR) for values in squares]
         rim = self.surroundings.outside((grey - blur(grey, self.sigma)).square())
-        inside = [torch.log(self.ellipse.quantile(values, self.quantile) + LOG_FLOOR) for values in (fine, band)]
-        sharpness = torch.log(torch.quantile(rim, self.rim_quantile, dim=1) + LOG_FLOOR)
+        sharpness = torch.log(quantile(rim, self.rim_quantile) + LOG_FLOOR)
         return 0.5 * (inside[0] + inside[1]) - self.rim_share * sharpness

@@ -15,10 +15,11 @@ def fit_correction(correction: Correction | None, source: Source) -> None:
 
 
 class Corrected:
-    """A source of photographs seen through a correction; what training reads."""
+    """A source of photographs seen through a correction; what training reads. Each is measured once."""
 
     def __init__(self, source: Source, correction: Correction) -> None:
         self.source, self.correction = source, correction
+        self.gains = torch.full((len(source), 3), torch.nan, device=correction.reference.device)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -27,7 +28,11 @@ class Corrected:
     def inputs(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """Model input and target, the same B x 3 x H x W float32."""
         _, target = self.source.inputs(indices)
-        target = self.correction(target.to(self.correction.reference.device))
+        target = target.to(self.gains.device)
+        gains = self.gains[indices]
+        if gains.isnan().any():
+            gains = self.gains[indices] = self.correction.gains(target)
+        target = self.correction(target, gains)
         return target, target
 
 

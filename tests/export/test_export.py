@@ -19,11 +19,12 @@ from mnad.config import DetectorConfig, ImageConfig, ModelConfig, ScoreConfig, T
 from mnad.data.drawing import KINDS, draw_well  # noqa: E402
 from mnad.data.reading import resize  # noqa: E402
 from mnad.detector import Detector  # noqa: E402
-from mnad.export.graph import DetectorGraph, fold_batch_norms  # noqa: E402
+from mnad.export.graph import DetectorGraph  # noqa: E402
 from mnad.export.onnx import export_model  # noqa: E402
 from mnad.export.proof import Proof, drawn_clips, prove  # noqa: E402
 from mnad.export.resize import resize_model  # noqa: E402
 from mnad.model.build import config_class  # noqa: E402
+from mnad.model.inference import fold_batch_norms  # noqa: E402
 from mnad.run import UserError  # noqa: E402
 from mnad.runtime.model import FORMAT, Model  # noqa: E402
 

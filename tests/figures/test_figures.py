@@ -13,7 +13,7 @@ from helpers import ROOT
 from figures import bayes_samples, latent_maps
 from figures.architecture import shapes
 from figures.catalogue import CATALOGUE
-from figures.entry import Inputs, origin
+from figures.entry import MARK, Inputs, origin
 from figures.operating import precision_at
 from figures.qualitative import typical_and_hardest
 from mnad.evaluation.judge import auroc_by_video
@@ -57,6 +57,11 @@ def results(tiny_run: Path, tmp_path_factory) -> Path:
         '{"scores_online": {"command": "python scripts/evaluate.py", "date": "2026-11-22", "primary": "window", '
         '"threshold": 1.5}}'
     )
+    row = {"x": [1.0, 2.0], "y": [3.0, 6.0], "exponent": 1.0, "unit": "ms of an image"}
+    growth = {name: row for name in ("images", "pixels", "width", "items")}
+    (folder / "scale").mkdir()
+    stored = {"benchmark": ["growth"], "processor": "any", "threads": 2, "growth": growth}
+    (folder / "scale" / "growth.json").write_text(json.dumps(stored))
     return folder
 
 
@@ -84,7 +89,7 @@ def test_command_draws_what_is_stored(script, results, tiny_run, tiny_wells, tmp
     expected = {
         "model/architecture", "synthetic/training", "synthetic/histograms", "synthetic/roc_pr", "synthetic/qualitative",
         "ablation/ablation", "baselines/comparison_auroc", "ped2/curves_online",
-        "ped2/causal_online",
+        "ped2/causal_online", "scale/growth",
     }  # fmt: skip
     found = {str(path.relative_to(tmp_path).with_suffix("")) for path in tmp_path.rglob("*.png")}
     assert found == expected
@@ -228,4 +233,4 @@ def test_committed_captions_are_what_the_code_writes(name, tmp_path, monkeypatch
         found = CATALOGUE[name](Inputs(stored), tmp_path).captions
     assert found
     for stem, caption in found.items():
-        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(), stem
+        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(MARK), stem

@@ -14,10 +14,11 @@ from conftest import ROOT
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
-from mnad.line.scoring import Wanted, ahead, file_name, score
+from mnad.line.scoring import Wanted, file_name, score
 from mnad.line.sources import shots
 from mnad.line.summary import Histogram, Summary, Worst
 from mnad.run import UserError
+from mnad.run.ahead import ahead
 from mnad.run.cli import parse
 from mnad.run.verdict import Verdict
 from mnad.scoring.threshold import Threshold

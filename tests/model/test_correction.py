@@ -8,7 +8,8 @@ from mnad.config import CorrectionConfig, DetectorConfig, ImageConfig, ModelConf
 from mnad.data.images import Images
 from mnad.detector import Detector
 from mnad.model.correction import Correction
-from mnad.model.ellipse import Ellipse, median
+from mnad.model.ellipse import Ellipse
+from mnad.model.order import median
 from mnad.run import UserError
 from mnad.training.corrected import corrected, fit_correction
 
