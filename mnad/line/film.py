@@ -62,12 +62,13 @@ def film_rate(path: Path) -> float:
 
 
 def with_map(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """``picture`` (H x W x 3 uint8 RGB) under its anomaly map (any size, squared error on [0, 1]), which hides the
-    more of it the larger it is; :data:`mnad.line.report.MAP_CEILING` and more hides most."""
+    """``picture`` (H x W x 3 uint8 RGB) under its anomaly map (any size, squared error on [0, 1]): the larger its root,
+    the more is hidden, from red to white at :data:`mnad.line.report.MAP_CEILING`; a hundredth of that hides nothing."""
     height, width = picture.shape[:2]
     grown = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
-    cover = 0.8 * np.sqrt(np.clip(grown / MAP_CEILING, 0, 1))[..., None]
-    return (picture * (1 - cover) + heat(grown, MAP_CEILING) * cover).round().astype(np.uint8)
+    root = np.sqrt(np.clip(grown / MAP_CEILING, 0, 1))
+    cover = np.clip(2 * (root - 0.1), 0, 0.85)[..., None]
+    return (picture * (1 - cover) + heat(0.5 + 0.5 * root, 1) * cover).round().astype(np.uint8)
 
 
 class FilmWriter:
@@ -132,12 +133,12 @@ class FilmWriter:
         height = max(48, self.shape[0] // 4 // 2 * 2)
         strip = np.full((height, width, 3), BACKGROUND, np.uint8)
         size = min(0.5, width / 1000)
-        text = (verdict.error and "no score") or f"score {verdict.score:.2f}  {verdict.verdict}"
+        threshold = self.detector.thresholds[self.detector.primary].value
+        text = "no score" if verdict.error else f"score {verdict.score:.2f} of {threshold:.2f}  {verdict.verdict}"
         frame = verdict.path.rpartition(":")[2] if ":" in verdict.path else verdict.path.rpartition("/")[2]
         frame = frame.encode("ascii", "replace").decode()[-24:]  # all that OpenCV's letters know
         colour = COLOURS["anomalous"] if verdict.anomalous else CURVE
         cv2.putText(strip, f"{frame}  {text}", (4, 14), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
-        threshold = self.detector.thresholds[self.detector.primary].value
         known = [score for score in self.scores if math.isfinite(score)]
         low, high = min([threshold, *known]), max([threshold, *known])
         spread = max(high - low, 1e-9) * 1.1

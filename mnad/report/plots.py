@@ -161,7 +161,7 @@ def plot_film(path: Path, scores: np.ndarray, threshold: float, name: str, title
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 2.2), layout="constrained")
         for i, (start, end) in enumerate(spans):
-            label = f"anomalous: {flagged.sum():,} of {np.isfinite(scores).sum():,} frames, {len(spans):,} spans"
+            label = f"anomalous: {flagged.sum():,} of {np.isfinite(scores).sum():,} frames"
             axes.axvspan(start - 0.5, end - 0.5, color=ANOMALOUS, alpha=0.25, lw=0, label=None if i else label)
         axes.plot(np.arange(len(scores)), scores, color=PALETTE[0], linewidth=0.8, label=f"score '{literal(name)}'")
         axes.axhline(threshold, color=PALETTE[-1], linestyle="--", linewidth=0.8, label=f"threshold {threshold:.3g}")
