@@ -38,9 +38,9 @@ def draw_growth(inputs: Inputs, folder: Path) -> Drawn:
     plot_growth(folder / f"{FIGURE}.png", found["growth"])
     shows = (
         "Cost of scoring with the shipped detector `wells` (32 x 48 pixels, width 8, 10 items) when one of these "
-        "grows: seconds for so many photographs from file to verdict, then milliseconds of an image in one thread. "
-        "Dots: measured; line: the power law with the exponent above. Both axes are logarithmic. Two columns wide "
-        "(6.9 in)."
+        "grows: seconds of the processor for so many photographs from file to verdict, then its milliseconds for one "
+        "image from pixels to verdict. Dots: measured; line: the power law with the exponent above. Both axes are "
+        "logarithmic. Two columns wide (6.9 in)."
     )
     told = f"{origin(source.parent)} Processor: {found['processor']}, {found['threads']} threads."
     return Drawn({FIGURE: Caption("How the cost of scoring grows", shows, told, inputs.conclusion(FIGURE))})

@@ -99,8 +99,8 @@ class GrowthBenchmark:
     """
 
     images: list[int] = field(default_factory=lambda: [1000, 10_000])
-    sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64])
+    sizes: list[int] = field(default_factory=lambda: [1, 2, 4])
+    widths: list[int] = field(default_factory=lambda: [8, 16, 32])
     items: list[int] = field(default_factory=lambda: [10, 100, 1000])
     threads: list[int] = field(default_factory=lambda: [1, 2])
 

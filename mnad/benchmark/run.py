@@ -50,12 +50,15 @@ def scoring_lines(found: dict[str, Any]) -> list[str]:
     """The scoring part as text."""
     peaks = ", ".join(f"{name} {number(value)}" for name, value in found["matmul_gflops"].items())
     lines = [f"matrix multiplication, GFLOP/s: {peaks}"]
-    lines.append(f"{'scoring':<33}{'images/s':<28}{'GFLOP/s':>8}{'of peak':>9}{'MB':>8}{'MB, twice as many':>19}")
+    lines.append(
+        f"{'scoring':<33}{'images/s':<28}{'CPU ms':>7}{'GFLOP/s':>8}{'of peak':>9}{'MB':>8}{'MB, twice as many':>19}"
+    )
     for name, row in found["rows"].items():
         rest = f"{number(row['gflops']):>8}{row['share_of_peak']:>9.0%}"
         if "peak_memory_mb" in row:
             rest += f"{number(row['peak_memory_mb']):>8}{number(row['peak_memory_mb_of_twice_as_many']):>19}"
-        lines.append(f"{name:<33}{spread(row['images_per_second']):<28}{rest}")
+        cpu = number(row["processor_milliseconds_of_an_image"])
+        lines.append(f"{name:<33}{spread(row['images_per_second']):<28}{cpu:>7}{rest}")
     lines.append(f"{'ms of an image, one thread':<33}" + "".join(f"{piece:>9}" for piece in scoring.PIECES))
     for name, row in found["rows"].items():
         if "milliseconds_of_an_image" in row:

@@ -143,21 +143,25 @@ def measure_scoring(config: BenchmarkConfig, device: torch.device) -> dict[str, 
         work = {name: gflop_of_an_image(detector) for name, detector in detectors.items()}
         peaks = {name: matmul_peak(dtype, device) for name, dtype in DTYPES.items()}
 
-        def timed(detector: Detector, others: int) -> float:
+        processor_time: dict[str, list[float]] = {}
+
+        def timed(row: str, detector: Detector, others: int) -> float:
             with busy(others):
-                started = time.perf_counter()
+                started, used = time.perf_counter(), time.process_time()
                 run_score(detector, paths, own.images)
+                processor_time.setdefault(row, []).append(time.process_time() - used)
                 return time.perf_counter() - started
 
         places = {f"{name}{BESIDE * bool(others)}": (name, others) for others in (0, 1) for name in detectors}
         seconds = in_turn(
-            {row: lambda c=case: timed(detectors[c[0]], c[1]) for row, case in places.items()},  # type: ignore[misc]
+            {row: lambda r=row, c=case: timed(r, detectors[c[0]], c[1]) for row, case in places.items()},  # type: ignore[misc]
             own.rounds,
         )
         for row, (name, _) in places.items():
             speed = Spread.of([own.images / value for value in seconds[row]])
             rows[row] = {
                 "images_per_second": vars(speed),
+                "processor_milliseconds_of_an_image": 1000 * min(processor_time[row]) / own.images,
                 "gflop_per_image": work[name],
                 "gflops": work[name] * speed.median,
                 "share_of_peak": work[name] * speed.median / peaks[name],
