@@ -214,10 +214,10 @@ def run_comparison(config: CompareConfig) -> Path:
 def run_in(config: CompareConfig, data: Photographs, findings: Mapping[str, object]) -> Path:
     """The part of :func:`run_comparison` that writes, under its lock."""
     out = open_run_folder(config.out, config.overwrite, not config.overwrite, "methods")
-    todo = list(pending(config))
     check_same_run(out, config, free=FREE)
     split = data.split_record(0) | {"validation": []}
     check_same_data(out / "split.json", split, ("train", "known", "test"))
+    todo = list(pending(config))
     write_json(out / "config.json", plain(config))
     run_record(out / "provenance.json")
     write_json(out / "split.json", split)

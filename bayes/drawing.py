@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
 
 if TYPE_CHECKING:
     from dicebear import Style  # of an extra
@@ -93,9 +93,7 @@ def render_png(style: Mapping[str, str], width: int = WIDTH) -> bytes:
         import resvg_py
         from dicebear import Avatar
     except ImportError as error:
-        raise UserError(
-            f"drawing a style needs the package {error.name}; expected pip install 'mnad-wells[avatars]'"
-        ) from error
+        raise not_installed("drawing a style", error.name, "avatars") from error
     svg = Avatar(load_avataaars(), options).to_string()
     if CANVAS not in svg:
         raise UserError(f"dicebear-styles: another drawing than the expected one with {CANVAS}")

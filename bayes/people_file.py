@@ -19,7 +19,7 @@ def load_styles() -> tuple[Styles, Counts]:
         module = importlib.import_module("styles")
     except SyntaxError as error:
         raise UserError(f"styles.py, line {error.lineno}: {error.msg}; expected Python") from error
-    except Exception as error:  # whatever the file does
+    except (Exception, SystemExit) as error:  # whatever the file does
         raise UserError(f"styles.py: {type(error).__name__}: {one_line(error)}; expected Python that runs") from error
     return mapping(module, "styles", str), mapping(module, "styles_count", int)
 

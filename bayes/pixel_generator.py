@@ -128,7 +128,7 @@ class PixelGenerator(ImageSampler, BaseEstimator):
             return np.unique(regions, return_inverse=True)[1].reshape(shape)
         if regions is not None:
             raise UserError(f"block: {self.block!r} was given together with regions; expected only one of them")
-        block = check_n(self.block, "block")
+        block = min(check_n(self.block, "block"), max(shape))
         rows, columns = (np.arange(length) // block for length in shape)
         return rows[:, None] * (columns[-1] + 1) + columns
 

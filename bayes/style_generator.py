@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy.special import xlogy
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from bayes.validation import check_alpha, check_n, check_style, make_rng
+from bayes.validation import MAX_COUNT, check_alpha, check_n, check_style, make_rng
 from mnad.run import UserError
 
 Style = dict[str, str]
@@ -170,18 +171,19 @@ def check_counts(category: str, values: Sequence[str], counts: Sequence[float]) 
 
     Raises:
         UserError: no values, a value twice, another number of counts than of values, or a count that is
-            negative or no finite number.
+            negative, no finite number, or above ``MAX_COUNT``.
     """
     name = f"styles_count[{category!r}]"
     if not values or len(set(values)) != len(values):
         raise UserError(f"styles[{category!r}]: expected one or more different values, got {list(values)}")
     if len(counts) != len(values):
         raise UserError(f"{name}: expected one for each of {len(values)} values, got {len(counts)} counts")
-    try:
-        numbers = np.array(counts, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"{name}: expected numbers, got {list(counts)}") from None
-    for value, number in zip(values, numbers, strict=True):
-        if not (np.isfinite(number) and number >= 0):
-            raise UserError(f"{name}: {value!r} has count {number:g}; expected a finite number of at least 0")
-    return numbers
+    for value, number in zip(values, counts, strict=True):
+        if not isinstance(number, Real) or isinstance(number, bool):
+            raise UserError(f"{name}: expected numbers, got {list(counts)!r:.200}")
+        if not 0 <= number <= MAX_COUNT:
+            raise UserError(
+                f"{name}: {value!r} has count {number!r:.50}; expected a finite number of at least 0, at most "
+                f"{MAX_COUNT:g}"
+            )
+    return np.array(counts, dtype=np.float64)

@@ -2,25 +2,25 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
 from mnad.run import UserError
 
-MAX_ALPHA = 1e100  # beyond it the sum of all pseudo-counts is no finite number, and far below it they hide all counts
+MAX_COUNT = 1e100  # of counts and pseudo-counts, so that their sums are finite numbers
 
 
 def check_alpha(alpha: float) -> float:
     """``alpha`` as a float.
 
     Raises:
-        UserError: ``alpha`` is not a finite number of at least 0, or above ``MAX_ALPHA``.
+        UserError: ``alpha`` is not a finite number of at least 0, or above ``MAX_COUNT``.
     """
     if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
         raise UserError(f"alpha: expected a finite number of at least 0, got {alpha!r}")
-    if alpha > MAX_ALPHA:
-        raise UserError(f"alpha: expected at most {MAX_ALPHA:g}, got {alpha!r}")
+    if alpha > MAX_COUNT:
+        raise UserError(f"alpha: expected at most {MAX_COUNT:g}, got {alpha!r}")
     return float(alpha)
 
 
@@ -30,10 +30,11 @@ def check_n(n: int, name: str = "n", most: int | None = None) -> int:
     Raises:
         UserError: ``n`` is not a whole number of at least 1, or above ``most``.
     """
-    if isinstance(n, bool) or not isinstance(n, Real) or not math.isfinite(n) or int(n) != n or n < 1:
-        raise UserError(f"{name}: expected a whole number of at least 1, got {n!r}")
+    whole = isinstance(n, Integral) or (isinstance(n, Real) and math.isfinite(n) and int(n) == n)
+    if isinstance(n, bool) or not whole or n < 1:
+        raise UserError(f"{name}: expected a whole number of at least 1, got {n!r:.50}")
     if most is not None and n > most:
-        raise UserError(f"{name}: expected at most {most:,}, got {int(n):,}")
+        raise UserError(f"{name}: expected at most {most:,}, got {int(n)!r:.50}")
     return int(n)
 
 

@@ -57,6 +57,6 @@ def draw_bayes(inputs: Inputs, folder: Path) -> Drawn:
         raise NotStoredError(f"{avatars}/avatars.csv is missing; expected the committed avatars")
     for module in ("dicebear", "resvg_py"):
         if importlib.util.find_spec(module) is None:
-            raise NotStoredError(f"{module} is not installed; expected pip install -e '.[avatars]'")
+            raise NotStoredError(f"{module} is not installed; expected pip install 'mnad-wells[avatars]'")
     save_examples(folder / "bayes", str(avatars), COUNT, SEED, FORMATS)
     return Drawn(captions())

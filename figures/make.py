@@ -12,7 +12,7 @@ from figures.entry import MARK, Drawn, Inputs, NotStoredError
 from mnad.report.caption import caption_path
 from mnad.report.plotting import FORMATS
 from mnad.run import UserError
-from mnad.run.files import atomic_path, write_text
+from mnad.run.files import atomic_path, locked, sweep, write_text
 
 
 def chosen(only: list[str] | str) -> list[str]:
@@ -81,14 +81,16 @@ def make_figures(config: MakeConfig) -> None:
     """Draw what was asked for; what has no stored result is skipped with a line that says what was expected.
 
     Raises:
-        UserError: see :func:`chosen` and :func:`draw_entry`; ``data`` that is not drawn.
+        UserError: see :func:`chosen` and :func:`draw_entry`; ``data`` that is not drawn; another process draws there.
     """
     names = chosen(config.only)
     if config.data is not None and not (config.data / "synthetic.json").is_file():
         # Photographs of others must not get into a committed figure.
         raise UserError(f"data: expected a folder of drawn wells (with synthetic.json), got {config.data}")
     inputs = Inputs(config.results, config.checkpoint, config.data)
-    with tqdm(names, unit="figure", disable=None) as bar:
+    with locked(config.out), tqdm(names, unit="figure", disable=None) as bar:
+        if config.out.is_dir():
+            sweep(config.out)
         for name in bar:
             bar.set_description(name)
             try:

@@ -17,7 +17,7 @@ from mnad.study.run import FAITHFUL, SCORES, ensemble, read_results, rejudged
 
 OTHER_RULE = "TPR / TNR by `normal_quantile`"
 KEYS = ("auroc", "tpr", "tnr")
-LABELS = {FAITHFUL: "official memory, shipped wells.safetensors"} | {name: row.label for name, row in ROWS.items()}
+LABELS = {FAITHFUL: "official memory, wells_absolute.safetensors"} | {name: row.label for name, row in ROWS.items()}
 
 
 def seeds_table(results: Mapping[str, Mapping[int, Mapping]]) -> pd.DataFrame:

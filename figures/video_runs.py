@@ -104,6 +104,8 @@ def collect_runs(config: CollectConfig) -> None:
     for run, result in zip(config.runs, results, strict=True):
         part = f"scores_{result['model']['variant']}"
         if part not in record:  # the first run of its variant
-            record[part] = {key: result[key] for key in ("command", "date", "git_revision")}
+            record[part] = {key: result[key] for key in ("command", "date", "git_revision", "primary")}
+            scores = next(iter(result["test"].values()))["scores"]
+            record[part]["threshold"] = scores[result["primary"]]["threshold"]
             write_csv(folder / f"{part}.csv", first_scores(run, result))
     write_json(folder / "run.json", record)

@@ -191,6 +191,15 @@ def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluat
     }
 
 
+def primary_curve(detector: Detector) -> tuple[list[str], tuple[str, ...], float | None]:
+    """What :func:`mnad.report.plots.plot_curves` draws of the primary score: the causal score with its threshold where
+    a past scales it, else the score of the paper's protocol, which has no threshold."""
+    name = detector.primary
+    if detector.scores[name].causal is None or name not in detector.thresholds:
+        return [f"score_{name}"], ("png",), None
+    return [f"causal_{name}"], ("png",), detector.thresholds[name].value
+
+
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:
     """``metrics.json``, score tables and plots of one trained model in its ``folder``."""
     logs = [read_log(place / "log.jsonl") for place in member_folders(folder, detector.config.members)]
@@ -201,7 +210,7 @@ def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Ev
         write_csv(folder / f"scores{suffix}.csv", result.table)
     if TEST not in evaluations:
         first = next(iter(evaluations.values()))
-        plot_curves(folder / "curves.png", first.table, [f"score_{detector.primary}"])
+        plot_curves(folder / "curves.png", first.table, *primary_curve(detector))
     write_json(
         folder / "metrics.json",
         {
@@ -304,7 +313,6 @@ def run_joined(config: TrainConfig, rank: int) -> Path | None:
     findings = data.read()
     sources = data.sources(config.seed)
     with locked(out):
-        check_run_folder(out, config.overwrite, config.resume)  # another run may have been there meanwhile
         return run_in(open_run_folder(out, config.overwrite, config.resume), config, data, sources, findings)
 
 
@@ -325,7 +333,7 @@ def run_in(
         one = for_model(config, name)
         place = folder if name == config.model.name else folder / name
         rows |= run_model(one, data, sources, place, record)
-    table = results_table(rows)
+    table = "\n".join(filter(None, (results_table(rows), data.left_out)))
     write_text(folder / "table.txt", table + "\n")
     check_still_there(folder)
     print(f"\n{table}\n\nrun folder: {folder}\nreport: {folder / 'report.html'}")

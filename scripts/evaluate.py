@@ -84,7 +84,7 @@ def main(config: EvaluateConfig) -> None:
     from mnad.evaluation.frames import write_maps
     from mnad.evaluation.judge import evaluate
     from mnad.evaluation.pictures import draw_reconstructions
-    from mnad.experiment import made_for_other, table_rows
+    from mnad.experiment import made_for_other, primary_curve, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
     from mnad.run.files import check_distinct, check_replaceable, free, stamped, write_csv, write_json
@@ -123,7 +123,7 @@ def main(config: EvaluateConfig) -> None:
     if csv:
         write_csv(csv, result.table)
     if figure:
-        plot_curves(figure, result.table, [f"score_{detector.primary}"])
+        plot_curves(figure, result.table, *primary_curve(detector))
     if rebuilt and draw_reconstructions(rebuilt, detector, data, result) is None:
         raise UserError(f"reconstructions: {config.data} is a film; expected photographs or folders of frames")
     for path in filter(None, (csv, figure, rebuilt)):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import baselines
 from mnad.line.limits import Limits, is_loopback
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
 from mnad.run.cli import run
 
 SHORTEST = 16  # signs of a token
@@ -58,8 +58,12 @@ class ServeConfig:
 
 def main(config: ServeConfig) -> None:
     """Load, listen, answer until told to stop."""
-    from mnad.line.listening import serve
-
+    try:
+        from mnad.line.listening import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("mnad"):
+            raise
+        raise not_installed("server", error.name, "server") from error
     baselines.register()
     serve(config)
 

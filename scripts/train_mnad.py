@@ -14,7 +14,9 @@ def configuration(config: TrainWithBaselines) -> Path | None:
     """The configuration of the data's layout, or of the demo, where the command line names none."""
     from mnad.data.layouts import DEMO, configuration_for
 
-    return DEMO if config.data is None else configuration_for(config)
+    if config.data is None and config.model.variant == "recon":  # there are no drawn videos
+        return DEMO
+    return configuration_for(config)
 
 
 def main(config: TrainWithBaselines) -> None:

@@ -18,7 +18,7 @@ class StubNetwork(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         for stride, count in self.channels.items():
-            filters = torch.randn(count, 3, stride, stride, generator=generator) / stride
+            filters = torch.randn(count, 3, stride, stride, generator=generator, device="cpu") / stride
             self.register_buffer(f"filters{stride}", filters)
 
     def features(self, x: Tensor, strides: Sequence[int]) -> list[Tensor]:

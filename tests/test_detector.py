@@ -84,7 +84,8 @@ def edit(source, target, change):
         metadata = file.metadata()
     tensors = load_file(source)
     change(tensors, metadata)
-    metadata.pop("sha256")  # else the digest is what refuses it
+    for digest in ("sha256", "sha256_texts"):  # else they are what refuses it
+        metadata.pop(digest)
     save_file(tensors, target, metadata)
     return target
 

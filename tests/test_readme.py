@@ -22,6 +22,7 @@ QUICK = {  # what is added to each command to make it tiny
     "robustness": ['--changes=["mirror"]'],
     "study_memory": ["--help"],
     "export": ["--help"],
+    "benchmark": ["--help"],
 }
 ENDLESS = ("serve", "benchmark_server")  # and score --watch: tests/line runs them
 STEPS = (

@@ -44,7 +44,7 @@ class TrainBenchmark:
     height: int = 64
     width: int = 64
     batch_size: int = 4
-    precisions: list[Precision] = field(default_factory=lambda: ["float32", "bfloat16"])  # type: ignore[arg-type]
+    precisions: list[Precision] = field(default_factory=lambda: ["float32", "bfloat16"])
     channels_last: bool = True
     rounds: int = 5
     steps: int = 3
@@ -77,7 +77,7 @@ class ScoreBenchmark:
 
     checkpoint: Path = Path("wells")
     images: int = 4000
-    precisions: list[Precision] = field(default_factory=lambda: ["float32", "bfloat16"])  # type: ignore[arg-type]
+    precisions: list[Precision] = field(default_factory=lambda: ["float32", "bfloat16"])
     rounds: int = 3
 
     def __post_init__(self) -> None:

@@ -73,9 +73,9 @@ class CausalConfig:
         average: frames of a moving average over the score: the frame itself and those before it.
     """
 
-    past: int = 200
-    prior: int = 50
-    accept: float = 3.0
+    past: int = 400
+    prior: int = 100
+    accept: float = 2.0
     average: int = 9
 
     def __post_init__(self) -> None:

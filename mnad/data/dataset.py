@@ -30,12 +30,18 @@ class Dataset(Protocol):
         words: what a test unit is called: ``images`` or ``frames``.
         layout_name: how the data is laid out, see :data:`mnad.data.layouts.LAYOUTS`; ``video`` for videos.
         labels: of the test, 1 = anomalous; of videos one array each; None where there are none.
+        left_out: what could not be read and was left out, in one line; empty without any.
     """
 
     root: Path
     words: str
     layout_name: str
     labels: np.ndarray | list[np.ndarray] | None
+
+    @property
+    def left_out(self) -> str:
+        """See above."""
+        ...
 
     def sources(self, seed: int) -> dict[str, Source]:
         """``train``, ``validation`` and, where there are any, ``known``; only the split depends on ``seed``."""
@@ -108,6 +114,12 @@ class Photographs:
         """Path of each test image from the root."""
         return [relative(path, self.root) for path in self.layout.test]
 
+    @property
+    def left_out(self) -> str:
+        """How many images of each role were left out since they cannot be read, in one line; empty without any."""
+        counts = ", ".join(f"{len(reasons)} {role}" for role, reasons in self.skipped.items())
+        return f"left out, since they cannot be read: {counts}" if counts else ""
+
     def split(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the training and of the validation normals."""
         return split(len(self.layout.train), self.images.validation_fraction, seed)
@@ -138,13 +150,16 @@ class Photographs:
 
     def check_unseen(self, checkpoint: Path) -> None:
         """See :class:`Dataset`; a copy under another name raises a warning."""
-        if run_of(checkpoint) is not None:  # else there is nothing to compare the digests with
-            seen_before(checkpoint, self.root, dict(zip(self.test_names, self.test.digests, strict=True)))
+        if run_of(checkpoint) is None:  # nothing to compare the digests with
+            return
+        digests = self.test.digests  # first, since it leaves out of the layout what cannot be read
+        seen_before(checkpoint, self.root, dict(zip(self.test_names, digests, strict=True)))
 
     def __str__(self) -> str:
         held_in, held_out = self.split(0)
         known, test = len(self.layout.known), len(self.layout.test)
-        return f"{len(held_in)} training, {len(held_out)} validation, {known} known anomalies, {test} test"
+        left_out = f"; {self.left_out}" if self.left_out else ""
+        return f"{len(held_in)} training, {len(held_out)} validation, {known} known anomalies, {test} test{left_out}"
 
 
 class Videos:
@@ -152,6 +167,7 @@ class Videos:
 
     words = "frames"
     layout_name = "video"
+    left_out = ""  # a frame that cannot be read is refused, since its clip would be another
 
     def __init__(self, layout: VideoLayout, images: ImageConfig, variant: Variant, root: Path) -> None:
         self.layout, self.images, self.root = layout, images, root

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -58,8 +59,23 @@ def exif_orientation(image: "Image", data: bytes) -> int:
         return 1
 
 
-def header(data: bytes, name: object) -> int:
-    """Check what the header says before anything is decoded; returns the orientation that the decoder leaves to us.
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image before anything is decoded.
+
+    Attributes:
+        pixels: width times height.
+        orientation: EXIF, 1 to 8, as far as the decoder leaves it to us.
+        jpeg: colour space of a JPEG that libjpeg-turbo knows; empty for everything that OpenCV decodes.
+    """
+
+    pixels: int
+    orientation: int
+    jpeg: str = ""
+
+
+def read_header(data: bytes, name: object) -> Header:
+    """The header, checked.
 
     Raises:
         UserError: no image, a damaged PNG, too many pixels, colours that OpenCV takes for others, or an animation, of
@@ -67,6 +83,9 @@ def header(data: bytes, name: object) -> int:
     """
     from PIL import Image
 
+    found = jpeg_header(data, name) if data.startswith(JPEG) else None
+    if found is not None:
+        return found
     Image.MAX_IMAGE_PIXELS = None  # the limit of check_pixels is the one that counts
     try:
         image = Image.open(io.BytesIO(data))
@@ -85,17 +104,16 @@ def header(data: bytes, name: object) -> int:
             raise UserError(f"{name}: {frames} frames; expected a still image")
         if image.format == "TIFF" and image.mode in ODD_COLOURS:
             raise UserError(f"{name}: a TIFF in {image.mode}; expected grey, RGB or RGBA")
-    return orientation
+        return Header(image.width * image.height, orientation)
 
 
-def decode_jpeg(data: bytes, name: object) -> tuple[np.ndarray, int] | None:
-    """Pixels, H x W or H x W x 3 BGR, and EXIF orientation of a JPEG; None where libjpeg-turbo does not know its form.
+def jpeg_header(data: bytes, name: object) -> Header | None:
+    """The header of a JPEG, checked; None where libjpeg-turbo does not know its form.
 
-    OpenCV would only print that a part cannot be decoded, of an image without a name. What follows the image, such as
-    a film of it or a second image with its brightness, is not looked at.
+    What follows the image, such as a film of it or a second image with its brightness, is not looked at.
 
     Raises:
-        UserError: cut off, damaged, or too many pixels.
+        UserError: too many pixels.
     """
     import simplejpeg
     from PIL import Image
@@ -105,6 +123,24 @@ def decode_jpeg(data: bytes, name: object) -> tuple[np.ndarray, int] | None:
     except ValueError:
         return None
     check_pixels(width, height, name)
+    orientation = 1
+    if any(mark in data for mark in EXIF_MARKS):
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                orientation = exif_orientation(image, data)
+        except Exception:  # Pillow may refuse what libjpeg-turbo reads
+            orientation = 1
+    return Header(width * height, orientation, space)
+
+
+def decode_jpeg(data: bytes, name: object, space: str) -> np.ndarray:
+    """H x W or H x W x 3 BGR. OpenCV would only print that a part cannot be decoded, of an image without a name.
+
+    Raises:
+        UserError: cut off or damaged.
+    """
+    import simplejpeg
+
     kind = "GRAY" if space == "Gray" else "BGR"
     try:
         pixels = simplejpeg.decode_jpeg(data, kind)
@@ -113,11 +149,7 @@ def decode_jpeg(data: bytes, name: object) -> tuple[np.ndarray, int] | None:
             what = "cut off" if "Premature end of JPEG file" in str(error) else "damaged"
             raise UserError(f"{name}: is {what} ({one_line(error)}); expected a whole image file") from error
         pixels = simplejpeg.decode_jpeg(data, kind, strict=False)
-    orientation = 1
-    if any(mark in data for mark in EXIF_MARKS):
-        with Image.open(io.BytesIO(data)) as image:
-            orientation = exif_orientation(image, data)
-    return pixels[..., 0] if kind == "GRAY" else pixels, orientation
+    return pixels[..., 0] if kind == "GRAY" else pixels
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -135,20 +167,22 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def decode(data: bytes, name: object) -> np.ndarray:
+def decode(data: bytes, name: object, header: Header | None = None) -> np.ndarray:
     """The pixels of a file's content as it stores them, but upright: H x W [x C], grey, BGR or BGRA, 8 bit or more.
 
+    Args:
+        header: if :func:`read_header` has read it already.
+
     Raises:
-        UserError: not an image, cut off, or see :func:`header` and :func:`decode_jpeg`.
+        UserError: not an image, cut off, or see :func:`read_header` and :func:`decode_jpeg`.
     """
-    decoded = decode_jpeg(data, name) if data.startswith(JPEG) else None
-    if decoded is not None:
-        return upright(*decoded)
-    orientation = header(data, name)
+    header = header or read_header(data, name)
+    if header.jpeg:
+        return upright(decode_jpeg(data, name, header.jpeg), header.orientation)
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
         raise unreadable(data, name, "damaged or cut off")
-    return upright(image, orientation)
+    return upright(image, header.orientation)

@@ -14,7 +14,7 @@ from pathlib import Path
 from mnad.config import LayoutOptions
 from mnad.data.layouts import is_video, read_layout
 from mnad.data.videos import read_videos
-from mnad.run import UserError, one_line
+from mnad.run import UserError, not_installed, one_line
 from mnad.run.files import free
 
 MAX_UNPACKED = 50_000_000_000  # bytes; far above any dataset that this project knows
@@ -37,7 +37,7 @@ def download(link: str, target: Path, timeout: float = 60) -> None:
     try:
         import gdown  # optional: the extra "data"
     except ImportError as error:
-        raise UserError(f"{link}: gdown is not installed; expected pip install -e '.[data]'") from error
+        raise not_installed(link, "gdown", "data") from error
     try:
         done = gdown.download(
             link, str(target), use_cookies=False, resume=True, timeout=timeout, retries=RETRIES, quiet=not shown()
@@ -64,15 +64,15 @@ def drop_empty(part: Path) -> bool:
     return False
 
 
-def check_room(total: int, archive: Path) -> None:
+def check_room(total: int, archive: Path, name: str) -> None:
     """Raises ``UserError`` when the members of ``archive`` would take more than ``MAX_UNPACKED`` bytes, or more than
     ``MAX_RATIO`` times what the archive does."""
     most = min(MAX_UNPACKED, max(SMALL, MAX_RATIO * archive.stat().st_size))
     if total > most:
-        raise UserError(f"{archive}: unpacks to {total:,} bytes; expected at most {most:,}")
+        raise UserError(f"{name}: unpacks to {total:,} bytes; expected at most {most:,}")
 
 
-def unzip(archive: Path, folder: Path) -> None:
+def unzip(archive: Path, folder: Path, name: str) -> None:
     """Unpack every member of a zip; :func:`shutil.unpack_archive` drops those with two dots in their name, unasked.
 
     Raises:
@@ -81,15 +81,15 @@ def unzip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
         if not members:
-            raise UserError(f"{archive}: is empty; expected a zip or tar archive of a dataset")
-        check_room(sum(member.file_size for member in members), archive)
-        for name in file.namelist():
-            if name.startswith("/") or ".." in Path(name).parts:
-                raise UserError(f"{archive}: {name} lies outside the archive's folder; expected a path inside")
+            raise UserError(f"{name}: is empty; expected a zip or tar archive of a dataset")
+        check_room(sum(member.file_size for member in members), archive, name)
+        for inside in file.namelist():
+            if inside.startswith("/") or ".." in Path(inside).parts:
+                raise UserError(f"{name}: {inside} lies outside the archive's folder; expected a path inside")
         file.extractall(folder)
 
 
-def untar(archive: Path, folder: Path) -> None:
+def untar(archive: Path, folder: Path, name: str) -> None:
     """Unpack every member of a tar, compressed or not.
 
     Raises:
@@ -101,39 +101,45 @@ def untar(archive: Path, folder: Path) -> None:
         total = 0
         for member in file:
             total += member.size
-            check_room(total, archive)
+            check_room(total, archive, name)
         file.fileobj.seek(file.offset)
         if file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise UserError(f"{archive}: is cut off after {len(file.getmembers())} members; expected a whole archive")
+            raise UserError(f"{name}: is cut off after {len(file.getmembers())} members; expected a whole archive")
         if not file.getmembers():
-            raise UserError(f"{archive}: is empty; expected a zip or tar archive of a dataset")
+            raise UserError(f"{name}: is empty; expected a zip or tar archive of a dataset")
         file.extractall(folder, filter="data")
 
 
-def not_unpacked(archive: Path, error: Exception) -> UserError:
-    """What is wrong with ``archive``, in one line."""
-    return UserError(f"{archive}: cannot be unpacked ({one_line(error)}); expected a zip or tar archive")
+def not_unpacked(name: str, error: Exception) -> UserError:
+    """What is wrong with an archive, in one line."""
+    # tarfile tells what each way of compression thinks of the file
+    reason = "no known format" if "could not be opened successfully" in str(error) else one_line(error)
+    return UserError(f"{name}: cannot be unpacked ({reason}); expected a zip or tar archive")
 
 
-def unpack(archive: Path, folder: Path) -> Path:
+def unpack(archive: Path, folder: Path, name: str = "") -> Path:
     """Unpack ``archive`` (zip or tar, compressed or not) into ``folder``; returns the folder that holds the dataset.
+
+    Args:
+        name: what errors call the archive; none is its path.
 
     Raises:
         UserError: another kind of file, a damaged one, a full disk, or see :func:`unzip` and :func:`untar`.
     """
+    name = name or str(archive)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if zipfile.is_zipfile(archive):
-            unzip(archive, folder)
+            unzip(archive, folder, name)
         else:
-            untar(archive, folder)
+            untar(archive, folder, name)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{folder}: no space left to unpack {archive}; expected a larger disk") from error
-        raise not_unpacked(archive, error) from error
+            raise UserError(f"{folder}: no space left to unpack {name}; expected a larger disk") from error
+        raise not_unpacked(name, error) from error
     # RuntimeError: an encrypted zip
     except (RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise not_unpacked(archive, error) from error
+        raise not_unpacked(name, error) from error
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -186,7 +192,7 @@ def fetch(
             archive = kept.replace(Path(folder) / "archive")
         elif not archive.is_file():
             raise UserError(f"{source}: missing; expected an archive or a link (https://...)")
-        root = unpack(archive, Path(folder) / "unpacked")
+        root = unpack(archive, Path(folder) / "unpacked", source)
         try:
             line = describe(root, layout, options)
         except UserError as error:

@@ -110,6 +110,8 @@ def read_generic(root: Path, train: bool = True, test: bool = True, options: Lay
     if description is None:
         raise UserError("layout_options.description: missing; expected a YAML file for the generic layout")
     content = read_description(description)
+    if not content["train"]:
+        raise UserError(f"{description}: train is empty; expected a glob inside the folder of images")
     wanted = [role for role in ROLES if (test if role.startswith("test") else train)]
     found = {role: find(root, content[role], f"{description}: {role}") if content.get(role) else [] for role in wanted}
     seen: dict[Path, str] = {}

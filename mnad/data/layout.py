@@ -18,6 +18,8 @@ from mnad.data.reading import list_images
 from mnad.run import UserError
 from mnad.run.files import regular
 
+LONGEST = 255  # signs of a line that are shown
+
 
 @dataclass
 class Layout:
@@ -55,9 +57,10 @@ def read_annotation(path: Path, images: Path) -> tuple[list[Path], np.ndarray]:
         name, _, label = line.strip().rpartition(" ")
         name = name.strip()
         if not name or label not in ("0", "1"):
-            raise UserError(f"{path}, line {number}: expected 'name label' with label 0 or 1, got {line.strip()!r}")
+            got = repr(line.strip()[:LONGEST])
+            raise UserError(f"{path}, line {number}: expected 'name label' with label 0 or 1, got {got}")
         if name not in present:
-            raise UserError(f"{path}, line {number}: {name} is not in {images}; expected an image file there")
+            raise UserError(f"{path}, line {number}: {name[:LONGEST]} is not in {images}; expected an image file there")
         if name in labels:
             raise UserError(f"{path}, line {number}: {name} is listed twice; expected one line for each image")
         labels[name] = int(label)

@@ -75,7 +75,7 @@ def _walk(folder: Path, endings: tuple[str, ...], passed: PassedOver) -> Iterato
             passed.add("hidden or temporary", path)
         elif entry.is_dir(follow_symlinks=False):
             folders.append(path)
-        elif entry.is_dir():
+        elif os.path.isdir(path):  # entry.is_dir() fails for a link to itself
             passed.add("link to a folder", path)
         elif path.suffix.lower() not in endings:
             passed.add("unknown ending", path)

@@ -1,7 +1,9 @@
 """Reading photographs: any size, depth and channel count becomes uint8 RGB of one size. Without torch."""
 
+import contextlib
 import hashlib
 import stat
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mnad.data.decoding import decode
+from mnad.data.decoding import decode, read_header
 from mnad.data.hdf5 import is_member, member
 from mnad.data.paths import SUFFIXES
 from mnad.run import UserError
 
 STRIP = 1_000_000  # pixels that are converted at once
+LARGE = 20_000_000  # pixels of an image from which on it has the memory for itself
+ONE_AT_A_TIME = threading.Lock()
 COLOUR = 0.02  # on [-1, 1]; the greyest colour picture of the wells has 0.068
 
 
@@ -104,31 +108,44 @@ class Photo:
     """One image as it was read; the file is opened once for all of it."""
 
     pixels: np.ndarray  # H x W x 3 uint8 RGB, of its own size
-    digest: str  # SHA-256 of the file's bytes, of the pixels of a member of an HDF5 file or of an array
     grey: bool  # whether one channel was stored
+    digest: str  # SHA-256 of the file's bytes, of the pixels of a member of an HDF5 file or of an array
+
+
+def read_pixels(data: bytes, name: object) -> tuple[np.ndarray, bool]:
+    """H x W x 3 uint8 RGB from the content of one file, and whether it stores one channel.
+
+    Of large images one is decoded at a time, whatever the number of threads, so that they fit into memory.
+
+    Raises:
+        UserError: see :func:`mnad.data.decoding.decode` and :func:`to_rgb8`.
+    """
+    header = read_header(data, name)
+    with ONE_AT_A_TIME if header.pixels > LARGE else contextlib.nullcontext():
+        stored = decode(data, name, header)
+        # one channel and alpha come as four channels
+        grey = stored.ndim == 2 or (
+            stored.shape[2] == 4 and all(np.array_equal(stored[..., 0], stored[..., c]) for c in (1, 2))
+        )
+        return to_rgb8(stored, name), grey
 
 
 def read_photo(source: "Path | str | np.ndarray") -> Photo:
     """Read one file, one image inside an HDF5 file (:mod:`mnad.data.hdf5`), or take one array.
 
     Raises:
-        UserError: see :func:`read_bytes`, :func:`mnad.data.decoding.decode`, :func:`to_rgb8`, :func:`check_array` and
+        UserError: see :func:`read_bytes`, :func:`read_pixels`, :func:`check_array` and
             :func:`mnad.data.hdf5.member`.
     """
     if isinstance(source, np.ndarray):
-        return Photo(check_array(source), hashlib.sha256(source.tobytes()).hexdigest(), False)
+        return Photo(check_array(source), False, hashlib.sha256(source.tobytes()).hexdigest())
     path = Path(source)
     if is_member(path):
         stored = member(path)
-        data, pixels = stored.tobytes(), stored if stored.ndim == 3 else cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
-    else:
-        data = read_bytes(path)
-        stored = decode(data, path)
-        pixels = to_rgb8(stored, path)
-    grey = stored.ndim == 2 or (
-        stored.shape[2] == 4 and all(bool((stored[..., 0] == stored[..., c]).all()) for c in (1, 2))
-    )
-    return Photo(pixels, hashlib.sha256(data).hexdigest(), grey)
+        pixels = stored if stored.ndim == 3 else cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
+        return Photo(pixels, stored.ndim == 2, hashlib.sha256(stored.tobytes()).hexdigest())
+    data = read_bytes(path)
+    return Photo(*read_pixels(data, path), hashlib.sha256(data).hexdigest())
 
 
 def read_image(path: Path) -> np.ndarray:

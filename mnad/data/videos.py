@@ -60,6 +60,19 @@ class FrameFolder:
             read_photo(path)
 
 
+def open_film(name: str) -> cv2.VideoCapture:
+    """The film, device or stream ``name`` as OpenCV opens it, which has to be closed again.
+
+    Raises:
+        UserError: a name that is no UTF-8, which OpenCV does not survive.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{name}: is no UTF-8; expected a film whose name is") from error
+    return cv2.VideoCapture(name)
+
+
 def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
     """Position, counted from 0, and BGR pixels of every frame of a film as OpenCV decodes them; None for one that is
     lost to damage or to a cut, as far as the film says how many it has.
@@ -68,7 +81,7 @@ def film_frames(path: Path) -> Iterator[tuple[int, np.ndarray | None]]:
         UserError: too many pixels, not a single frame can be decoded, or, after the frames before, nothing more: the
             film is cut off, or says that it has more frames than it does.
     """
-    capture = cv2.VideoCapture(str(path))
+    capture = open_film(str(path))
     try:
         check_pixels(*(int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)), path)
         expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -168,15 +181,15 @@ def read_label_file(path: Path, count: int) -> np.ndarray:
     """
     try:
         # mapped, so that a header that lies about the size takes no memory
-        labels = np.load(regular(path, "frame labels"), mmap_mode="r", allow_pickle=False)
+        labels = np.lib.format.open_memmap(regular(path, "frame labels"), mode="r")
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected frame labels (0 or 1, {count} values)") from error
     except UserError:
         raise
     except Exception as error:  # numpy's and its parser's of Python for a header that is none
         raise UserError(f"{path}: is not a .npy array; expected frame labels (0 or 1, {count} values)") from error
-    if not isinstance(labels, np.ndarray) or labels.size != max(labels.shape, default=0):
-        raise UserError(f"{path}: shape {getattr(labels, 'shape', None)}; expected 1 x {count} labels")
+    if labels.size != max(labels.shape, default=0):
+        raise UserError(f"{path}: shape {labels.shape}; expected 1 x {count} labels")
     if labels.dtype.kind not in "biuf":
         raise UserError(f"{path}: values of type {labels.dtype}; expected numbers")
     labels = labels.reshape(-1)

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -191,9 +191,10 @@ class Core(Measuring):
         # one array from the start: small ones that stay among large ones that go would tear holes into the memory
         found = {key: np.empty((len(source), score.columns)) for key, score in self.scores.items()}
         done = 0
-        with self.one_thread_each() as threads:
-            # frames of films are decoded one after the other
-            workers = threads if threads > 1 and isinstance(source, Photos | Windows) else 0
+        # a single batch has all threads of PyTorch; frames of films are decoded one after the other
+        alone = len(source) <= batch_size or not isinstance(source, Photos | Windows)
+        with nullcontext(1) if alone else self.one_thread_each() as threads:
+            workers = threads if threads > 1 else 0
             for raw, nearest in ahead(work, index_batches(len(source), batch_size, f"score {name}"), workers, "score"):
                 for key, values in raw.items():
                     found[key][done : done + len(values)] = values

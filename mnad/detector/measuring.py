@@ -17,6 +17,7 @@ from mnad.model.network import Network, Output
 from mnad.scoring.scores import measure
 from mnad.scoring.threshold import Threshold
 
+LOCK = threading.Lock()  # of what several threads count
 NEAR = 0.1  # of a threshold, in units of the normals' spread; some times what bfloat16 changes (docs/scale.md)
 
 
@@ -32,12 +33,9 @@ class Again:
     images: int = 0
     largest: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-
     def add(self, images: int, difference: float) -> None:
         """Take in one batch; from any thread."""
-        with self._lock:
+        with LOCK:
             self.images += images
             self.largest = max(self.largest, difference)
 

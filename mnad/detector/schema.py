@@ -18,7 +18,7 @@ def config_from_json(stored: dict) -> DetectorConfig:
     Raises:
         ValueError: keys or types that ``DetectorConfig`` does not have.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
+    from mnad.run.cli import ArgumentError, ArgumentParser  # whose settings import no code that a text names
 
     stored = modernise(stored)
     model = config_class(stored["model"]["name"])
@@ -65,8 +65,9 @@ def check_model(config: DetectorConfig, tensors: Mapping[str, Tensor]) -> None:
         ValueError: a weight that is missing or has another shape.
     """
     with torch.device("meta"):
-        expected = build_model(config.model, config.images.size).configured_shapes()
-    for name, shape in expected.items():
+        model = build_model(config.model, config.images.size)
+    held = model.state_dict().keys()  # a model may also name shapes of what it does not store
+    for name, shape in ((name, shape) for name, shape in model.configured_shapes().items() if name in held):
         found = tensors.get(f"model.{name}")
         if found is None:
             raise ValueError(f"model.{name} is missing")

@@ -100,6 +100,7 @@ def evaluate_photographs(scorer: Scorer, data: Photographs) -> Evaluation:
         images_per_second=len(images) / seconds,
         pixels=None if data.masks is None else pixel_quality(scorer, images, data.masks),
         memory=None if counts is None else memory_health(counts, memory.items.detach().cpu()),
+        left_out=data.skipped.get("test", []),
     )
 
 

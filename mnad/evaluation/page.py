@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mnad.data.dataset import Photographs, Videos
@@ -19,6 +18,7 @@ from mnad.run.verdict import Verdict
 
 NAMED = 20  # missed anomalies that are named
 SHOWN_ITEMS = 12
+FRAME = 3  # pixels
 
 
 def summarise(detector: Detector, data: Photographs | Videos, evaluation: Evaluation) -> Summary:
@@ -56,13 +56,16 @@ def against_labels(evaluation: Evaluation, primary: str) -> Known | None:
 
 
 def marked(picture: np.ndarray, reader: Reader, stride: int) -> np.ndarray:
-    """H x W x 3 uint8, enlarged to at least 144 pixels of width, with a frame around the place of a query."""
+    """H x W x 3 uint8, enlarged to at least 144 pixels of width, with a white frame (black inside) around the place of
+    a query."""
     scale = max(1, -(-144 // picture.shape[1]))
     large = np.ascontiguousarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
-    top, left, side = reader.row * stride * scale, reader.column * stride * scale, stride * scale
-    for grow, colour in ((0, (0, 0, 0)), (1, (255, 255, 255))):
-        corner = (left + side - 1 - grow, top + side - 1 - grow)
-        cv2.rectangle(large, (left + grow, top + grow), corner, colour, 1)
+    side = stride * scale
+    place = large[reader.row * side : (reader.row + 1) * side, reader.column * side : (reader.column + 1) * side]
+    inner = place[FRAME:-FRAME, FRAME:-FRAME].copy()
+    place[:] = 255
+    place[2:-2, 2:-2] = 0
+    place[FRAME:-FRAME, FRAME:-FRAME] = inner
     return large
 
 

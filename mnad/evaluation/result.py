@@ -1,7 +1,7 @@
 """The one result: what ``metrics.json``, ``result.json`` and ``evaluate.py --json`` hold of an evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Evaluation:
         memory: :func:`mnad.model.health.memory_health` over all queries of the test; None without a memory.
         memory_updates: frames that changed the memory; None where nothing may (photographs, no test-time update).
         gamma: of the test-time update; None without it.
+        left_out: why each test image was that could not be read.
     """
 
     scores: dict[str, dict[str, Any]]
@@ -38,6 +39,7 @@ class Evaluation:
     memory: dict[str, float | int] | None = None
     memory_updates: int | None = None
     gamma: float | None = None
+    left_out: list[str] = field(default_factory=list)
 
     def record(self) -> dict[str, object]:
         """Everything but the table, JSON-able."""
@@ -48,6 +50,7 @@ class Evaluation:
             "memory_updates": self.memory_updates,
             "gamma": self.gamma,
             "images": len(self.table),
+            "left_out": self.left_out,
             "images_per_second": self.images_per_second,
         }
 
@@ -58,6 +61,8 @@ class Evaluation:
     def lines(self, thresholds: Mapping[str, Threshold], primary: str, words: str = "images") -> list[str]:
         """What is printed under the table: verdict, memory, speed; ``words`` says what was judged."""
         lines = []
+        if self.left_out:
+            lines.append(f"left out: {len(self.left_out)} {words} that cannot be read; {len(self.table)} were judged")
         if primary in thresholds:
             lines.append(f"verdict by score '{primary}': {thresholds[primary]}")
         if self.memory:

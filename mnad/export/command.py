@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mnad.detector import Detector
 from mnad.export.proof import Proof, drawn_clips, prove, read_clips
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
 from mnad.run.checkpoint import find_checkpoint
 from mnad.run.files import atomic_path, free
 from mnad.runtime.model import Backend, Model, Precision
@@ -43,9 +43,7 @@ def export(config: Options) -> list[Proof]:
 
         from mnad.export.onnx import export_model
     except ImportError as error:
-        raise UserError(
-            f"export: {error.name} is not installed; expected it (pip install 'mnad-wells[export]')"
-        ) from error
+        raise not_installed("export", error.name, "export") from error
     checkpoint = find_checkpoint(config.checkpoint)
     detector = Detector.load(checkpoint)
     detector.check_calibrated()

@@ -37,6 +37,11 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Cluster by {kind}",
         "Share of each {kind}'s points by HDBSCAN cluster, in percent; images left, single queries right.",
     ),
+    "bank": (
+        "Where queries leave the bank",
+        "For each {kind} and each position the share of the queries that lie farther from their nearest item than 99 % "
+        "of the training queries at that position; the mean over positions in the title.",
+    ),
 }
 COMPARE = "The same images seen by each of the models, a line for each, coloured by train/normal/{anomaly}."
 
@@ -70,7 +75,7 @@ def captions(record: Mapping[str, Any], anomaly: str, source: str, read: bool = 
     width = " Two columns wide (6.9 in)."
     found = {}
     for stem, (title, shows) in FIGURES.items():
-        if not has_memory and stem in ("items", "kinds_items"):
+        if (not has_memory and stem in ("items", "kinds_items")) or (stem == "bank" and "bank" not in model):
             continue
         levels = [stem] if stem in model["levels"] else list(model["levels"]) if stem == "kinds_clusters" else []
         told = [f"Of the {level}: {clusters_told(model['levels'][level], anomaly)}" for level in levels if read]

@@ -71,7 +71,7 @@ function drawItems() {
       const line = made("div", "", {className: "bar", title: `${kind}: ${percent(counts[k][m])} of its images`})
       const bar = made("i", "", {className: data.anomalous[k] ? "odd" : ""})
       bar.style.width = `${Math.min(100 * counts[k][m], 100)}%`
-      line.append(made("span", `${kind} ${percent(counts[k][m])}`), bar)
+      line.append(made("span", kind), bar, made("span", percent(counts[k][m])))
       button.append(line)
     })
     button.onclick = () => { chosen = m; drawItems(); drawMembers() }

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mnad.data.dataset import with_own_split
 from mnad.data.synthetic import SYNTHETIC, draw_wells
 from mnad.detector import Detector
 from mnad.latent import figures
@@ -86,9 +87,9 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
         memory = memory_health(torch.from_numpy(latent.counts), torch.from_numpy(latent.items))
         memory |= {"items": len(latent.items), "counts": latent.counts.tolist()}
     found = {"model": latent.model, "memory": memory, "levels": levels}
-    return found | (
-        {} if latent.bank is None else {"bank": bank_numbers(latent.bank, latent.levels["images"].table, kind)}
-    )
+    if latent.bank is not None and not latent.bank.shared:
+        found["bank"] = bank_numbers(latent.bank, latent.levels["images"].table, kind)
+    return found
 
 
 def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int) -> list[Path]:
@@ -101,7 +102,7 @@ def draw_figures(out: Path, latent: Latent, kind: str, data: ImageSet, seed: int
         written += figures.plot_items(out / "items.png", latent, data.anomaly)
         written += figures.plot_kinds(out / "kinds_items.png", latent.levels, kind, "item")
     written += figures.plot_kinds(out / "kinds_clusters.png", latent.levels, kind, "cluster")
-    if latent.bank is not None:
+    if latent.bank is not None and not latent.bank.shared:
         written += plot_bank(out / "bank.png", latent.bank, latent.levels["images"].table, kind, latent.grid)
     return written
 
@@ -136,7 +137,8 @@ def visualize_latent(config: LatentConfig) -> Path:
     detectors = load_detectors(config)
     first = next(iter(detectors.values()))
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
-    data = open_images(root, first.config, config.layout, config.layout_options)
+    split = config if config.checkpoint is None else with_own_split(config, config.checkpoint)
+    data = open_images(root, first.config, split.layout, split.layout_options)
     sample = draw_sample(config, data, first.config.images.size, first.model.stride)
     out = output_folder(config.out or stamped("latent"), config.overwrite)
     with locked(out):

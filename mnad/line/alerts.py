@@ -18,7 +18,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from mnad.line.journal import Journal, Row
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
 
 Send = Callable[[Row], None]  # raises OSError or another exception if it did not arrive
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between attempts, doubled each time
@@ -86,7 +86,7 @@ def mqtt_sender(address: str) -> Send:
     try:
         from paho.mqtt import publish
     except ImportError as error:
-        raise UserError("mqtt: paho-mqtt is not installed; expected pip install 'mnad-wells[mqtt]'") from error
+        raise not_installed("mqtt", "paho-mqtt", "mqtt") from error
 
     def send(row: Row) -> None:
         publish.single(topic, json.dumps(dict(row)), qos=1, hostname=parts.hostname, port=parts.port or 1883)

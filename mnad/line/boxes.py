@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from mnad.run import UserError
+from mnad.run.files import regular
 from mnad.run.verdict import Verdict
 
 FIELDS = ("id", "x", "y", "width", "height")
@@ -48,7 +49,7 @@ def read_boxes(path: Path) -> list[Box]:
         UserError: unreadable, empty, a column missing, a number that is none, an empty box, an id given twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular(path, "a CSV file of boxes").open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             rows, found = list(table), table.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -62,7 +63,7 @@ def read_boxes(path: Path) -> list[Box]:
             x, y, width, height = (int(row[name]) for name in FIELDS[1:])
         except (TypeError, ValueError) as error:
             numbers = [row[name] for name in FIELDS[1:]]
-            raise UserError(f"{path}, line {line}: expected four whole numbers, got {numbers}") from error
+            raise UserError(f"{path}, line {line}: expected four whole numbers, got {numbers!s:.200}") from error
         if min(x, y) < 0 or min(width, height) < 1:
             raise UserError(f"{path}, line {line}: box {x}, {y}, {width}, {height}; expected one with an inside")
         name = (row["id"] or "").strip()

@@ -17,10 +17,11 @@ from mnad.line.film import Curve, one_film, written_film
 from mnad.line.gauge import LineGauge
 from mnad.line.report import MAP_CEILING, MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
-from mnad.line.screen import printable, screen
+from mnad.line.screen import screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary
-from mnad.run.files import atomic_path, check_replaceable, free
+from mnad.run.files import atomic_path, check_distinct, check_replaceable, free
+from mnad.run.streams import printable
 from mnad.run.verdict_table import check_tables, open_tables
 
 
@@ -77,6 +78,7 @@ def score_and_save(config: Options) -> int:
         UserError: anything wrong with the checkpoint, the boxes or the files to write, told before anything is scored.
     """
     check_tables(config.csv, config.json)
+    check_distinct(csv=config.csv, json=config.json, report=config.report, figure=config.figure, overlay=config.overlay)
     if config.report:
         check_replaceable(config.report, MARK)
     film = config.overlay if config.overlay and not config.boxes else None

@@ -13,6 +13,7 @@ import numpy as np
 
 from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, expand, listed_words
 from mnad.data.reading import resize
+from mnad.data.videos import open_film
 from mnad.detector import Detector
 from mnad.line.boxes import COLOURS
 from mnad.line.report import MAP_CEILING, heat
@@ -52,7 +53,7 @@ def one_film(words: Sequence[str], option: str) -> float:
 
 def film_rate(path: Path) -> float:
     """Frames a second as the film says, 25 where it says nothing of use."""
-    capture = cv2.VideoCapture(str(path))
+    capture = open_film(str(path))
     try:
         found = capture.get(cv2.CAP_PROP_FPS)
     finally:
@@ -119,7 +120,7 @@ class FilmWriter:
         return resize(picture, self.shape)
 
     def _open(self, drawn: np.ndarray) -> cv2.VideoWriter:
-        codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])  # type: ignore[attr-defined]
+        codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
         file = cv2.VideoWriter(str(self.path), codec, self.rate, drawn.shape[1::-1])
         if not file.isOpened():
             raise UserError(f"{self.path}: cannot be written as a film; expected a writable path")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from mnad.data.reading import decode, resize, to_rgb8
+from mnad.data.reading import read_pixels, resize
 from mnad.detector import Detector
 from mnad.line.boxes import Box
 from mnad.line.gauge import LineGauge
@@ -111,7 +111,7 @@ class Judge:
         error, picture = upload.error, np.zeros((0, 0, 3), np.uint8)
         try:
             if not error:
-                picture = to_rgb8(decode(upload.data, upload.name), upload.name)
+                picture, _ = read_pixels(upload.data, upload.name)
         except UserError as found:
             error = str(found)
         except (MemoryError, cv2.error, ValueError) as found:  # a picture too large, for one

@@ -23,6 +23,7 @@ from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
 
 BATCH = 64  # pictures scored at once; those of a camera are scored one by one
+FIRST = 8  # files decoded and scored in the first go; then twice as many, up to BATCH
 FEW = 16  # files decoded in one go where a view of each is kept
 PICTURES = 8  # the same where the whole picture of each is kept
 VIEW = 480  # longer side of the photograph in a report, in pixels
@@ -130,9 +131,11 @@ class Group(Generic[Item]):
     decoded: bool = False
 
 
-def grouped(pictures: Iterable[Shot], files: int) -> Iterator[Group[Shot]]:
-    """So many files together; frames, which lie in memory as they are, one by one."""
+def grouped(pictures: Iterable[Shot], most: int) -> Iterator[Group[Shot]]:
+    """Some files together: few at first, so that few files are shared among threads, too, then up to ``most``. Frames,
+    which lie in memory as they are, one by one."""
     part: list[Shot] = []
+    files = min(FIRST, most)
     for shot in pictures:
         if shot.decoded:
             if part:
@@ -143,7 +146,7 @@ def grouped(pictures: Iterable[Shot], files: int) -> Iterator[Group[Shot]]:
         part.append(shot)
         if len(part) == files:
             yield Group(part)
-            part = []
+            part, files = [], min(2 * files, most)
     if part:
         yield Group(part)
 

@@ -1,17 +1,9 @@
 """What the screen shows of many verdicts: the worst first, then what could not be read, then the counts."""
 
-import sys
 from collections.abc import Iterator
 
 from mnad.line.summary import Summary
-
-
-def printable(text: str) -> str:
-    """``text`` as any terminal can show it."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode(
-        encoding, "backslashreplace"
-    ).decode(encoding)  # fmt: skip
+from mnad.run.streams import printable
 
 
 def screen(summary: Summary, top: int) -> Iterator[str]:

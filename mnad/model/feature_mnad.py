@@ -110,7 +110,7 @@ class FeatureMNAD(Network):
 
     def configured_shapes(self) -> dict[str, tuple[int, ...]]:
         """See :class:`mnad.model.network.Network`; the rest follows the data."""
-        return {"dim": (self.dim,)}
+        return {"dim": (self.dim,), "digest": tuple(self.digest.shape)}
 
     def grid(self, finest: Sequence[int]) -> tuple[int, int]:
         """(H', W') of the query map, from that of the finest features: halved until at most ``positions`` are left."""

@@ -84,29 +84,26 @@ class Inference:
             for name, part in model.named_children()
             if any(isinstance(module, nn.BatchNorm2d) for module in part.modules())
         }
-        self._made: tuple[list[tuple[Tensor, int]], Network] | None = None
+        self._made: tuple[list[tuple[object, int]], Network] | None = None
 
-    def _weights(self) -> list[tuple[Tensor, int]]:
-        """Every weight of the copied parts, and how often it was changed."""
-        tensors = (t for part in self._parts.values() for t in itertools.chain(part.parameters(), part.buffers()))
-        return [(tensor, 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
+    def _state(self) -> list[tuple[object, int]]:
+        """Every part of the model, and every weight of the copied parts with how often it was changed."""
+        weights = (t for part in self._parts.values() for t in itertools.chain(part.parameters(), part.buffers()))
+        changes = [(weight, 0 if weight.is_inference() else weight._version) for weight in weights]
+        return [*((part, 0) for part in self.model._modules.values()), *changes]
 
     def _copy(self) -> Network:
-        now, made = self._weights(), self._made
-        if (
-            made is None
-            or len(made[0]) != len(now)
-            or any(a is not b or before != after for (a, before), (b, after) in zip(made[0], now, strict=True))
-        ):
-            self.model.eval()
+        now, made = self._state(), self._made
+        same = made is not None and len(made[0]) == len(now)
+        if not same or any(a is not b or i != j for (a, i), (b, j) in zip(made[0], now, strict=True)):  # type: ignore[index]
             found = copy.copy(self.model)
             new = {name: prepared(part, self.precision) for name, part in self._parts.items()}
             found._modules = self.model._modules | new
             self._made = made = now, found
-        return made[1]
+        return made[1]  # type: ignore[index]
 
     def __call__(self, x: Tensor) -> Output:
         """See :class:`mnad.model.network.Network`; leaves ``model`` in eval mode."""
         if self.model.training:
             self.model.eval()
-        return self._copy()(x)
+        return self._copy()(x) if self._parts else self.model(x)

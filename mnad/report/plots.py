@@ -82,16 +82,21 @@ def runs_of_ones(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def plot_curves(
-    path: Path, frame: pd.DataFrame, scores: Sequence[str], formats: tuple[str, ...] = ("png",)
+    path: Path,
+    frame: pd.DataFrame,
+    scores: Sequence[str],
+    formats: tuple[str, ...] = ("png",),
+    threshold: float | None = None,
 ) -> list[Path]:
     """Anomaly-score curve of every video, labelled frames shaded, from the rows of a score table (one panel each).
 
     Args:
         frame: columns ``video``, ``frame``, ``scores`` and, for shading, ``label``.
         scores: names of the columns to draw, such as ``score_mnad``; several are drawn over each other.
+        threshold: of all of them, in their unit; None draws none.
 
     Raises:
-        UserError: a column is missing, a label is not 0 or 1, or no or too many videos.
+        UserError: a column is missing, a label is not 0 or 1, no number, or no or too many videos.
     """
     missing = {"video", "frame", *scores} - set(frame.columns)
     if missing:
@@ -101,6 +106,10 @@ def plot_curves(
         raise UserError(
             "score table: column label holds other values than 0 and 1; expected 0 (normal) or 1 (abnormal)"
         )
+    for name in ("frame", *scores):
+        finite = np.isfinite(frame[name].to_numpy(dtype=float))
+        if not (finite.all() if name == "frame" else finite.any()):
+            raise UserError(f"score table: column {name} holds no number where one is needed; expected numbers")
     videos = list(frame.groupby("video", sort=False))
     if not 0 < len(videos) <= MAX_PANELS:
         raise UserError(f"score table: {len(videos)} videos; expected 1 to {MAX_PANELS} in one figure")
@@ -121,6 +130,9 @@ def plot_curves(
             for i, score in enumerate(scores):
                 name = literal(score.removeprefix("score_")) if len(scores) > 1 else "score"
                 (handles[name],) = panel.plot(numbers, part[score], **CURVES[i % len(CURVES)])
+            if threshold is not None:
+                line = panel.axhline(threshold, color=PALETTE[-1], linestyle="--", linewidth=0.8)
+                handles[f"threshold {threshold:.3g}"] = line
             panel.set_title(f"video {literal(video)}", pad=2)
             panel.set_xlim(numbers[0] - 1, numbers[-1] + 1)
         for panel in list(axes.flat)[len(videos) :]:
@@ -151,10 +163,10 @@ def plot_film(path: Path, scores: np.ndarray, threshold: float, name: str, title
         for i, (start, end) in enumerate(spans):
             label = f"anomalous: {flagged.sum():,} of {np.isfinite(scores).sum():,} frames, {len(spans):,} spans"
             axes.axvspan(start - 0.5, end - 0.5, color=ANOMALOUS, alpha=0.25, lw=0, label=None if i else label)
-        axes.plot(np.arange(len(scores)), scores, color=PALETTE[0], linewidth=0.8, label=f"score '{name}'")
+        axes.plot(np.arange(len(scores)), scores, color=PALETTE[0], linewidth=0.8, label=f"score '{literal(name)}'")
         axes.axhline(threshold, color=PALETTE[-1], linestyle="--", linewidth=0.8, label=f"threshold {threshold:.3g}")
         axes.set(xlabel="frame", ylabel="score (higher is more anomalous)", xlim=(-1, max(len(scores), 2)))
-        axes.set_title(title)
+        axes.set_title(literal(title))
         figure.legend(loc="outside upper center", ncols=3)
         return save_figure(figure, path)
 

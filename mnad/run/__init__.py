@@ -9,6 +9,11 @@ class NotInstalled(UserError):
     """Something that needs an optional package which is not there."""
 
 
+def not_installed(what: str, package: str | None, extra: str) -> NotInstalled:
+    """The error of ``what`` (an option or a file) that needs ``package``, which ``pip install`` brings as ``extra``."""
+    return NotInstalled(f"{what}: {package} is not installed; expected pip install 'mnad-wells[{extra}]'")
+
+
 def one_line(error: object) -> str:
     """The message of an error without line breaks."""
     return " ".join(str(error).split())

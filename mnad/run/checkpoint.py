@@ -1,4 +1,4 @@
-"""One safetensors file of tensors and JSON texts, with a digest, written atomically and checked when it is read."""
+"""One safetensors file of tensors and JSON texts, with digests, written atomically and checked when it is read."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "mnad-detector-1"
-DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")  # of tensors
+DTYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")  # of tensors
 SHIPPED = shipped_folder("checkpoints")
 
 
@@ -48,6 +48,11 @@ def tensors_digest(tensors: "Mapping[str, Tensor]") -> str:
     return digest.hexdigest()
 
 
+def texts_digest(texts: Mapping[str, str]) -> str:
+    """SHA-256 over names and texts, whatever their order."""
+    return hashlib.sha256(json.dumps(dict(texts), sort_keys=True).encode()).hexdigest()
+
+
 def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping[str, Any], kind: str = FORMAT) -> None:
     """Write ``tensors`` and ``texts`` (name -> JSON-able value) to ``path``, a file of the format ``kind``.
 
@@ -59,7 +64,7 @@ def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping
 
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {name: json.dumps(value, allow_nan=False) for name, value in texts.items()}
-    metadata |= {"format": kind, "sha256": tensors_digest(kept)}
+    metadata |= {"format": kind, "sha256": tensors_digest(kept), "sha256_texts": texts_digest(metadata)}
     with atomic_path(path) as temporary:
         try:
             save_file(kept, temporary, metadata)
@@ -70,7 +75,8 @@ def write_checkpoint(path: Path, tensors: "Mapping[str, Tensor]", texts: Mapping
 def read_checkpoint(
     path: Path, kind: str = FORMAT, unmarked: bool = False
 ) -> "tuple[dict[str, Tensor], dict[str, Any]]":
-    """Tensors and texts of :func:`write_checkpoint`. Files from before there was a digest are read without that check.
+    """Tensors and texts of :func:`write_checkpoint`. Files from before there were digests are read without that
+    check: of tensors since 2026-11-25, of texts since 2026-11-28.
 
     Args:
         kind: the format that it must have.
@@ -92,8 +98,9 @@ def read_checkpoint(
         raise UserError(f"{path}: is truncated or no safetensors file ({reason}); expected a checkpoint") from error
     if metadata.pop("format", kind if unmarked else None) != kind:
         raise UserError(f"{path}: is no checkpoint of this project; expected one of the format {kind!r}")
-    digest = metadata.pop("sha256", None)
-    if digest is not None and digest != tensors_digest(tensors):
+    digests = metadata.pop("sha256", None), metadata.pop("sha256_texts", None)
+    found = tensors_digest(tensors), texts_digest(metadata)
+    if any(stored not in (None, now) for stored, now in zip(digests, found, strict=True)):
         raise UserError(f"{path}: its contents have changed since it was written; expected an undamaged checkpoint")
     for name, tensor in tensors.items():
         if str(tensor.dtype).removeprefix("torch.") not in DTYPES:

@@ -19,11 +19,19 @@ from typing import TypeVar
 import docstring_parser
 import yaml
 from docstring_parser import DocstringParam
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
+from jsonargparse import (
+    ArgumentError,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+    get_loader,
+    set_loader,
+    set_parsing_settings,
+)
 
 from mnad.run import UserError, one_line
 from mnad.run.old_keys import modern_argument, modernise
-from mnad.run.streams import plain_streams
+from mnad.run.streams import plain_streams, printable
 
 Config = TypeVar("Config")
 MOST_NODES = 100_000  # values in a configuration file, counted with what aliases repeat
@@ -52,6 +60,8 @@ def load_yaml(text: str) -> object:
     raise UserError(f"configuration: more than {MOST_NODES} values, counted with its aliases; expected fewer")
 
 
+# A value may name a class of ours, as the library does with the items of a list; nothing else is ever imported.
+set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=["mnad", "baselines"])
 set_loader("mnad", load_yaml, exceptions=(yaml.YAMLError,))
 
 
@@ -147,7 +157,7 @@ def users_error(error: BaseException) -> UserError:
     found: BaseException | None = error
     while found is not None and not isinstance(found, UserError):
         found = found.__cause__ or found.__context__
-    return found if isinstance(found, UserError) else UserError(" ".join(str(error).split()))
+    return found if isinstance(found, UserError) else UserError(one_line(error))
 
 
 def parse(config_class: type[Config], argv: Sequence[str] | None = None, description: str | None = None) -> Config:
@@ -166,6 +176,8 @@ def parse(config_class: type[Config], argv: Sequence[str] | None = None, descrip
         message = one_line(error)
         unread = message.startswith(("Problems parsing config", "Unexpected config"))
         raise UserError(f"{configuration_files(words)}: {message}" if unread else message) from error
+    except ImportError as error:  # of a class that is not ours
+        raise UserError(f"{configuration_files(words)}: {one_line(error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{configuration_files(words)}: is no UTF-8 ({error}); expected a YAML file") from error
     namespace.pop("config", None)
@@ -198,8 +210,6 @@ def run(
 ) -> None:
     """Entry point of a script: parse, call ``main(config)``; a ``UserError`` is one line and exit code 2.
 
-    So is what the machine lacks (:func:`environment_error`).
-
     A number that ``main`` returns is the exit code.
 
     Args:
@@ -209,7 +219,7 @@ def run(
         try:
             status = call(main, config_class, description, base)
         except UserError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            print(f"error: {printable(one_line(error))}", file=sys.stderr)
             sys.exit(2)
         except BrokenPipeError:  # whoever read what is printed has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -218,7 +228,7 @@ def run(
             line = environment_error(error)
             if line is None:
                 raise
-            print(f"error: {one_line(line)}", file=sys.stderr)
+            print(f"error: {printable(one_line(line))}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

@@ -39,10 +39,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
+        if isinstance(error.filename, str | bytes) and not concerns(error.filename, path):
+            raise  # of another file that was open at the time
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); expected a writable path") from error
     finally:
         with contextlib.suppress(OSError):  # a parent that is a file: there is nothing to drop
             temporary.unlink(missing_ok=True)
+
+
+def concerns(filename: str | bytes, path: Path) -> bool:
+    """Whether ``filename`` of an error lies on the way to ``path`` or beside it."""
+    place = Path(os.fsdecode(filename))
+    return place == path or place == path.parent or place in path.parents or place.parent == path.parent
 
 
 @contextlib.contextmanager

@@ -6,11 +6,20 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from mnad.run import one_line
 
 SILENT = 0  # log level of OpenCV
 AV_LOG_QUIET = "-8"  # of FFmpeg; what is wrong with a film is told with its name
+
+
+def printable(text: str) -> str:
+    """``text`` as any terminal can show it: what is no letter or sign, which may move the cursor, becomes an escape."""
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in whole)
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextlib.contextmanager
@@ -27,8 +36,15 @@ def plain_streams() -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(message)}\n"
+
+    def plain(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        ours = issubclass(category, UserWarning)  # others are bugs of ours, and say where they are
+        return f"warning: {printable(one_line(message))}\n" if ours else before(message, category, *place, **line)
+
+    warnings.formatwarning = plain
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # of damaged files, without their names
+            yield
     finally:
         warnings.formatwarning = before

@@ -13,11 +13,11 @@ from typing import get_args
 
 from mnad.data.paths import PassedOver
 from mnad.line.scoring import Scored, Wanted, score
-from mnad.line.screen import printable, screen
+from mnad.line.screen import screen
 from mnad.line.sources import shots
 from mnad.line.summary import Summary
 from mnad.run import UserError, one_line
-from mnad.run.streams import plain_streams
+from mnad.run.streams import plain_streams, printable
 from mnad.run.verdict_table import check_tables, open_tables
 from mnad.runtime.model import Backend, Model, Precision
 
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return score_all(options)
         except UserError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            print(f"error: {printable(one_line(error))}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

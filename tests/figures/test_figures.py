@@ -13,7 +13,7 @@ from helpers import ROOT
 from figures import bayes_samples, latent_maps
 from figures.architecture import shapes
 from figures.catalogue import CATALOGUE
-from figures.entry import Inputs, origin
+from figures.entry import MARK, Inputs, origin
 from figures.operating import precision_at
 from figures.qualitative import typical_and_hardest
 from mnad.evaluation.judge import auroc_by_video
@@ -40,6 +40,7 @@ COMPARISON = pd.DataFrame(
 VIDEOS = pd.DataFrame(
     {"video": ["01"] * 4 + ["02"] * 2, "frame": [4, 5, 6, 7, 4, 5], "label": [0, 0, 1, 1, 1, 1]}
     | {"score_mnad": [0.1, 0.6, 0.5, 0.9, 0.2, 0.3], "score_peak": [0.1, 0.2, 0.5, 0.9, 0.2, 0.3]}
+    | {"causal_window": [-1, 0.2, 2, 3, 4, 5.5]}
 )
 
 
@@ -53,8 +54,14 @@ def results(tiny_run: Path, tmp_path_factory) -> Path:
         (folder / name).parent.mkdir()
         frame.to_csv(folder / name, index=False)
     (folder / "ped2" / "run.json").write_text(
-        '{"scores_online": {"command": "python scripts/evaluate.py", "date": "2026-11-22"}}'
+        '{"scores_online": {"command": "python scripts/evaluate.py", "date": "2026-11-22", "primary": "window", '
+        '"threshold": 1.5}}'
     )
+    row = {"x": [1.0, 2.0], "y": [3.0, 6.0], "exponent": 1.0, "unit": "ms of an image"}
+    growth = {name: row for name in ("images", "pixels", "width", "items")}
+    (folder / "scale").mkdir()
+    stored = {"benchmark": ["growth"], "processor": "any", "threads": 2, "growth": growth}
+    (folder / "scale" / "growth.json").write_text(json.dumps(stored))
     return folder
 
 
@@ -82,6 +89,7 @@ def test_command_draws_what_is_stored(script, results, tiny_run, tiny_wells, tmp
     expected = {
         "model/architecture", "synthetic/training", "synthetic/histograms", "synthetic/roc_pr", "synthetic/qualitative",
         "ablation/ablation", "baselines/comparison_auroc", "ped2/curves_online",
+        "ped2/causal_online", "scale/growth",
     }  # fmt: skip
     found = {str(path.relative_to(tmp_path).with_suffix("")) for path in tmp_path.rglob("*.png")}
     assert found == expected
@@ -225,4 +233,4 @@ def test_committed_captions_are_what_the_code_writes(name, tmp_path, monkeypatch
         found = CATALOGUE[name](Inputs(stored), tmp_path).captions
     assert found
     for stem, caption in found.items():
-        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(), stem
+        assert (stored / f"{stem}.caption.md").read_text(encoding="utf-8") == caption.markdown(MARK), stem

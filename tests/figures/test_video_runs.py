@@ -19,7 +19,8 @@ COSTS = {"primary": "mnad", "parameters": 3, "train_seconds": 1.5}
 def write_run(folder: Path, auroc: float, variant: str = "pred") -> Path:
     """A finished run of two frames."""
     folder.mkdir()
-    scores = {"mnad": {"auroc": auroc, "auroc_video_mean": None, "auroc_videos": {"01": auroc}, "tpr": None}}
+    causal = {"verdict_auroc": 0.875, "tpr": 0.75, "tnr": 0.5, "threshold": 2.5}
+    scores = {"mnad": {"auroc": auroc, "auroc_video_mean": None, "auroc_videos": {"01": auroc}, **causal, "fn": 1}}
     test = {"scores": scores, "memory": {"perplexity": 2.0}, "memory_updates": 1, "images_per_second": 9.0}
     files = {
         "metrics": {
@@ -35,6 +36,7 @@ def write_run(folder: Path, auroc: float, variant: str = "pred") -> Path:
         (folder / f"{name}.json").write_text(json.dumps(content))
     (folder / "log.jsonl").write_text('{"epoch": 1, "pixel": 2.0, "validation_pixel": 3.0}\n')
     frame = {"video": ["01", "01"], "frame": [4, 5], "label": [0, 1], "score_mnad": [auroc / 3, 1.0], "psnr": [0, 0]}
+    frame["causal_mnad"] = [2, 3]
     pd.DataFrame(frame).to_csv(folder / "scores_with_test-time_update.csv", index=False)
     return folder
 
@@ -42,12 +44,16 @@ def write_run(folder: Path, auroc: float, variant: str = "pred") -> Path:
 def test_a_run_in_numbers(tmp_path: Path) -> None:
     found = read_run(write_run(tmp_path / "a", 0.9412))
     assert found["test"][UPDATE]["scores"] == {
-        "mnad": {"auroc": 0.9412, "auroc_video_mean": None, "auroc_videos": {"01": 0.9412}}
-    }
+        "mnad": {
+            "auroc": 0.9412, "auroc_video_mean": None, "auroc_videos": {"01": 0.9412},
+            "verdict_auroc": 0.875, "tpr": 0.75, "tnr": 0.5, "threshold": 2.5,
+        }
+    }  # fmt: skip
     assert found["last_epoch"] == {"epoch": 1, "pixel": 2.0, "validation_pixel": 3.0}
     table = frame_auc([found])
     assert table["test"].tolist() == [UPDATE, NO_UPDATE]
     assert table.iloc[0][["run", "score", "frame AUC", "mean over videos"]].tolist() == ["a", "mnad", "94.12", "-"]
+    assert table.iloc[0][["causal AUC", "TPR", "TNR"]].tolist() == ["87.50", "75.00", "50.00"]
 
 
 def test_scores_of_the_first_test(tmp_path: Path) -> None:
@@ -55,9 +61,10 @@ def test_scores_of_the_first_test(tmp_path: Path) -> None:
     scores = first_scores(run, read_run(run))
     assert scores.to_dict("list") == {
         "video": ["01", "01"], "frame": [4, 5], "label": [0, 1], "score_mnad": [0.16667, 1.0],
+        "causal_mnad": [2, 3],
     }  # fmt: skip
     (run / "scores_with_test-time_update.csv").write_text("video,frame\n01,4\n")
-    with pytest.raises(UserError, match=r"update\.csv: no column label, score_mnad"):
+    with pytest.raises(UserError, match=r"update\.csv: no column causal_mnad, label, score_mnad"):
         first_scores(run, read_run(run))
 
 
@@ -68,6 +75,7 @@ def test_the_first_run_of_a_variant_gives_its_scores(tmp_path: Path) -> None:
     assert {part: one["command"] for part, one in record.items()} == {
         "scores_pred": "python a", "scores_recon": "python c",
     }  # fmt: skip
+    assert (record["scores_pred"]["primary"], record["scores_pred"]["threshold"]) == ("mnad", 2.5)
     assert pd.read_csv(tmp_path / "out" / "scores_pred.csv")["score_mnad"].tolist() == [0.3, 1.0]
     assert [run["run"] for run in json.loads((tmp_path / "out" / "results.json").read_text())["runs"]] == [*"abc"]
     with pytest.raises(UserError, match="--runs: is empty"):

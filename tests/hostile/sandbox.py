@@ -20,9 +20,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from mnad.run.streams import plain_streams
 
@@ -30,7 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU_SECONDS = 10  # of processor time: on a busy machine the clock on the wall says nothing
 WALL_SECONDS = 90  # for what waits without computing, such as for a pipe
 MEMORY = 2_000_000_000  # bytes
-WARNING = re.compile("warning: |libpng ")  # libpng cannot be told to keep to itself
+WARNING = re.compile("warning: |libpng |Unexpected element. Expected: ")  # libpng and OpenCV's AVI cannot be silenced
+BAR = re.compile(r".*\d\d:\d\d.*\]")  # a progress bar, after which there may be more on its line
+
+
+def some_quick(cases: Iterable, every: int) -> list:
+    """``cases`` for ``pytest.mark.parametrize``: the first of ``every`` so many runs with the quick tests, the others
+    with the slow ones."""
+    return [pytest.param(case, marks=[pytest.mark.slow] if i % every else []) for i, case in enumerate(cases)]
 
 
 @dataclass
@@ -63,8 +72,8 @@ class Result:
 
     def lines(self) -> list[str]:
         """Lines of standard error that are no warning and no progress bar."""
-        shown = [line.rpartition("\r")[2] for line in self.err.split("\n")]
-        return [line for line in shown if line.strip() and not WARNING.match(line)]
+        shown = [BAR.sub("", line.rpartition("\r")[2]).strip() for line in self.err.split("\n")]
+        return [line for line in shown if line and not WARNING.match(line)]
 
     def within_limits(self) -> "Result":
         """It ended by itself, in time, in bounds, without a traceback and with nothing temporary left."""
@@ -183,7 +192,8 @@ def child(request: Mapping, files: Mapping[str, int]) -> int:
     sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, used + CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # of private memory, so that no bomb fills the machine
+    most = 2 * MEMORY  # of private memory, used or not, so that no bomb fills the machine
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if request["file_size"] is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -87,7 +87,7 @@ def test_exit_status(script, tmp_path, capsys, detector, photographs):
     capsys.readouterr()
     for arguments, message in (
         ([], "PATH: none given"),
-        ([normal, "--overlay", tmp_path / "o"], "overlay: given without boxes"),
+        ([normal, "--overlay", tmp_path / "o"], "without boxes; expected a film"),
         ([normal, "--checkpoint", "nothing"], "nothing: missing; expected a checkpoint"),
         ([normal, "--wrkers=3"], "--wrkers=3"),
         ([normal, "--csv", tmp_path / "empty.png"], "is no earlier result"),

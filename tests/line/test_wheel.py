@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from extras import HIDE
 
 
 def project() -> dict:
@@ -76,6 +77,14 @@ def test_shipped_detectors_and_commands_work_outside_the_repository(environment,
     assert done.returncode in (0, 1), done.stderr
     assert len((tmp_path / "v.csv").read_text().splitlines()) == 29
     assert (tmp_path / "r.html").stat().st_size > 10_000
+    code = f"{HIDE}from mnad_commands.score import command; command()"  # as `pip install .` without extras leaves it
+    done = call(environment, tmp_path, "python", "-c", code, images, "--csv", "bare.csv")
+    assert done.returncode in (0, 1), done.stderr
+    assert (tmp_path / "bare.csv").read_bytes() == (tmp_path / "v.csv").read_bytes()
+    code = f"{HIDE}from mnad_commands.train_mnad import *; run(main, TrainWithBaselines, base=configuration)"
+    small = ("--data", tiny_wells, "--optim.epochs=1", "--model.width=4", "--compare=[]", "--out", "run")
+    done = call(environment, tmp_path, "python", "-c", code, *small)
+    assert done.returncode == 0 and (tmp_path / "run" / "report.html").is_file(), done.stderr
     arguments = ("--checkpoint=synthetic", "--known", tiny_wells / "proliv", "--out", "new.safetensors")
     done = call(environment, tmp_path, "mnad-calibrate", *arguments)
     assert done.returncode == 0 and (tmp_path / "new.safetensors").is_file(), done.stderr

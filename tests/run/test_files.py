@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnad.run import UserError
-from mnad.run.files import check_replaceable, locked
+from mnad.run.files import atomic_path, check_distinct, check_replaceable, locked
 
 HOLD = "import sys, time; from pathlib import Path; from mnad.run.files import locked\n"
 HOLD += "with locked(Path(sys.argv[1])):\n print('held', flush=True); time.sleep(60)"
@@ -41,3 +41,17 @@ def test_only_an_earlier_result_is_replaced(tmp_path):
     path.write_bytes(b"\xff\xfe other")
     with pytest.raises(UserError, match="exists already and is no earlier result"):
         check_replaceable(path, "file,label")
+
+
+def test_an_error_of_another_file_is_not_blamed_on_the_one_that_is_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone"), atomic_path(tmp_path / "out" / "a.csv"):
+        (tmp_path / "elsewhere" / "gone").read_text()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="cannot be written"), atomic_path(tmp_path / "file" / "a.csv"):
+        pass
+
+
+def test_one_file_for_two_options(tmp_path):
+    with pytest.raises(UserError, match=r"--csv and --json: both .*; expected two files"):
+        check_distinct(csv=tmp_path / "a", json=tmp_path / "b" / ".." / "a")
+    check_distinct(csv=tmp_path / "a", json=None, report=tmp_path / "b")

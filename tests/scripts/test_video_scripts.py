@@ -55,8 +55,11 @@ def test_train_leaves_a_run_folder(run_folder: Path) -> None:
         and plain["evaluations"]["no test-time update"]["memory"] is None
     )
     table = (run_folder / "table.txt").read_text().splitlines()
-    scores = [re.search(r"update +(.*?) +[\d.]+ ", line)[1] for line in table[1:]]  # without a memory two terms fewer
-    assert scores == ["mnad", "peak", "mnad", "peak", "PSNR only", "PSNR and peak error only"]
+    rows = [line for line in table[1:] if "update" in line]
+    scores = [re.search(r"update +(.*?) +[\d.]+ ", line)[1] for line in rows]  # without a memory two terms fewer
+    ours = ["mnad", "peak", "window"]
+    assert scores == [*ours, *ours, "PSNR only", "PSNR and peak error only", "window"]
+    assert "causal AUROC" in table[0] and table[-1].startswith("causal AUROC, TPR, TNR: no frame needs a later one")
     roles = json.loads((run_folder / "split.json").read_text())
     assert sorted(roles["train"] | roles["validation"]) == ["1", "2", "3"] and len(roles["validation"]) == 1
     assert set((roles["train"] | roles["validation"]).values()) == {9} and roles["test"] == ["01", "02", "03"]
@@ -98,7 +101,9 @@ def test_ped2_configurations_have_the_published_values(variant: str, weight: flo
     config = parse(TrainWithBaselines, ["--config", f"{ROOT}/configs/ped2_{variant}.yaml"])
     assert config.optim.loss_weights == {"compactness": weight, "separateness": weight}
     assert config.scores["mnad"] == mnad_score(variant) and config.scores["mnad"].terms[0].weight == share
-    assert list(config.scores) == ["mnad", "peak"] and config.primary == "mnad"
+    primary = {"pred": "window", "recon": "mnad"}[variant]
+    assert list(config.scores)[:2] == ["mnad", "peak"] and config.primary == primary
+    assert all(score.causal is None for name, score in config.scores.items() if name != "window")
 
 
 def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Path, data: Path, tmp_path: Path) -> None:
@@ -109,7 +114,8 @@ def test_evaluate_folder_repeats_the_training_run(script: Script, run_folder: Pa
         assert script("evaluate", "--checkpoint", run_folder, "--data", data, *argv) == 0
         expected = json.loads((run_folder / "metrics.json").read_text())["evaluations"][name]
         found = json.loads(path.read_text())
-        assert found["auroc"] == expected["scores"]["mnad"]["auroc"] and found["memory"] == expected["memory"]
+        assert found["auroc"] == expected["scores"]["window"]["auroc"] and found["memory"] == expected["memory"]
+        assert found["verdict_auroc"] == expected["scores"]["window"]["verdict_auroc"]
         stored = pd.read_csv(run_folder / f"scores_{name.replace(' ', '_')}.csv")
         pd.testing.assert_frame_equal(pd.read_csv(table), stored)
         assert figure.stat().st_size > 1000
@@ -237,7 +243,11 @@ def test_collect_runs(script: Script, run_folder: Path, tiny_run: Path, tmp_path
     (found,) = json.loads((out / "results.json").read_text())["runs"]
     metrics = json.loads((run_folder / "metrics.json").read_text())["evaluations"]
     for name, test in found["test"].items():
-        assert test["scores"]["mnad"]["auroc"] == metrics[name]["scores"]["mnad"]["auroc"]
+        for key in ("auroc", "verdict_auroc", "tpr", "tnr"):
+            assert test["scores"]["window"][key] == metrics[name]["scores"]["window"][key]
+    record = json.loads((out / "run.json").read_text())["scores_pred"]
+    assert record["primary"] == "window" and record["threshold"] == found["test"][name]["scores"]["window"]["threshold"]
+    assert {"score_mnad", "causal_window"} <= set(pd.read_csv(out / "scores_pred.csv"))
     assert found["date"] and found["command"] and found["model"]["variant"] == "pred"
     assert {path.name for path in out.iterdir()} == {"results.json", "run.json", "scores_pred.csv"}
     assert script("collect_video_runs", f"--runs=[{run_folder}]", "--out", out) == 2
