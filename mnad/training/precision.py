@@ -6,9 +6,8 @@ losses, the memory and the optimiser are float32 in either case.
 """
 
 import copy
-import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +21,13 @@ from mnad.config import OptimConfig
 from mnad.data.source import Source
 from mnad.model import across
 from mnad.model.network import Network
+from mnad.model.norm import replaced
 from mnad.training.state import precision_of
 
 FASTER = 1.1  # bfloat16 must be so many times as fast as float32
 IMAGES = 4  # of a batch, at most, to time a step with
-STEPS = 3  # after one that is not timed
+LEAST, MOST = 3, 20  # steps of each
+ENOUGH = 1.0  # seconds, after which the least number of steps will do
 
 
 def autocast(config: OptimConfig, device: torch.device) -> AbstractContextManager:
@@ -50,22 +51,34 @@ def adam(parameters: Iterable[Tensor], config: OptimConfig, device: torch.device
     return torch.optim.Adam(parameters, lr=config.learning_rate, fused=fused)
 
 
-def seconds_of_step(model: Network, x: Tensor, target: Tensor, config: OptimConfig) -> float:
-    """Median time of a forward and backward pass of a copy of ``model``, in seconds."""
+def step_of(model: Network, x: Tensor, target: Tensor, config: OptimConfig) -> Callable[[], float]:
+    """A forward and backward pass of a copy of ``model``; returns how many seconds it took."""
     device = x.device
     model = copy.deepcopy(model).train()
     model.to(memory_format=ordered(config))
     x = x.contiguous(memory_format=torch.channels_last) if config.channels_last else x
-    times = []
-    for _ in range(1 + STEPS):
+
+    def step() -> float:
         started = time.perf_counter()
-        with autocast(config, device):
+        with autocast(config, device), replaced(model, config.precision == "bfloat16"):
             out = model(x)
         F.mse_loss(out.output, target).backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+        return time.perf_counter() - started
+
+    return step
+
+
+def seconds_of_steps(model: Network, x: Tensor, target: Tensor, configs: Sequence[OptimConfig]) -> list[float]:
+    """The shortest time of a step with each of ``configs``, in turn, so that a busy machine disturbs all of them."""
+    steps = [step_of(model, x, target, config) for config in configs]
+    found: list[list[float]] = [[] for _ in steps]
+    started = time.perf_counter()
+    while len(found[-1]) < LEAST or (len(found[-1]) < MOST and time.perf_counter() - started < ENOUGH):
+        for times, step in zip(found, steps, strict=True):
+            times.append(step())
+    return [min(times[1:]) for times in found]  # the first one sets things up
 
 
 def resolved(config: OptimConfig, model: Network, source: Source, state: Path | None = None) -> OptimConfig:
@@ -92,7 +105,7 @@ def resolved(config: OptimConfig, model: Network, source: Source, state: Path | 
         else:
             x, target = (part.to(device) for part in source.inputs(np.arange(min(IMAGES, len(source)))))
             with torch.random.fork_rng(), across.apart():
-                one, two = (seconds_of_step(model, x, target, c) for c in (plain, short))
+                one, two = seconds_of_steps(model, x, target, (plain, short))
             take_short.fill_(one > FASTER * two)
             why = f"{len(x)} images take {1e3 * one:.3g} ms in float32, {1e3 * two:.3g} ms in bfloat16"
         print(f"optim.precision auto: {'bfloat16, channels last' if take_short else 'float32'} ({why})")

@@ -93,6 +93,8 @@ def joined(device: str = "auto") -> Iterator[int]:
     except Exception as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it as soon as another process has died
         told = not _first_to_tell(store)
+        if rank and not told:
+            print(file=sys.stderr)  # the first process may have left a bar without an end
         if isinstance(error, UserError) and not told:
             raise
         if told and (isinstance(error, UserError) or is_lost(error)):

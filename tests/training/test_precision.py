@@ -24,7 +24,7 @@ class Pictures(Noise):
 def times(monkeypatch, float32, bfloat16):
     """Let a step take so many seconds."""
     found = {"float32": float32, "bfloat16": bfloat16}
-    monkeypatch.setattr(precision, "seconds_of_step", lambda model, x, target, config: found[config.precision])
+    monkeypatch.setattr(precision, "step_of", lambda model, x, target, config: lambda: found[config.precision])
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,17 @@ def test_auto_takes_what_is_faster_and_says_so(bfloat16, expected, monkeypatch, 
 
 @pytest.mark.parametrize("named", ["float32", "bfloat16"])
 def test_what_is_named_is_taken_without_a_word(named, monkeypatch, capsys):
-    monkeypatch.setattr(precision, "seconds_of_step", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(precision, "step_of", lambda *_: pytest.fail("measured"))
     config = OptimConfig(precision=named)
     assert resolved(config, build_model(tiny_config().model), Pictures()) is config and not capsys.readouterr().out
+
+
+def test_an_interruption_does_not_count(monkeypatch):
+    times = {"float32": iter([9.0, 0.02, 0.02, 5.0]), "bfloat16": iter([9.0, 3.0, 3.0, 0.01])}
+    monkeypatch.setattr(precision, "step_of", lambda model, x, target, config: lambda: next(times[config.precision]))
+    monkeypatch.setattr(precision, "MOST", 4)
+    configs = [OptimConfig(precision=name) for name in times]
+    assert precision.seconds_of_steps(build_model(tiny_config().model), None, None, configs) == [0.02, 0.01]
 
 
 def test_measuring_changes_neither_model_nor_chance():

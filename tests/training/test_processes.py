@@ -84,7 +84,7 @@ def test_a_dead_process_ends_the_run_and_one_alone_goes_on(victim, tiny_wells, t
             assert both.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(running(both.pid)[victim], signal.SIGKILL)
-        out, err = both.communicate(timeout=60)
+        out, err = both.communicate(timeout=180)
     assert both.returncode != 0
     lines = re.findall(r"^error: .*$", err, flags=re.MULTILINE)
     assert len(lines) == 1, err
