@@ -101,7 +101,11 @@ def read_header(data: bytes, name: object) -> Header:
     except Exception as error:
         raise unreadable(data, name, "no known format, or a damaged header") from error
     with image:
-        check_pixels(*image.size, name, is_deep(image, data))
+        try:
+            deep = is_deep(image, data)
+        except Exception as error:
+            raise unreadable(data, name, "damaged") from error
+        check_pixels(*image.size, name, deep)  # before anything below reads more of the file
         try:
             frames = getattr(image, "n_frames", 1)
             orientation = 1 if image.format == "TIFF" else exif_orientation(image, data)  # OpenCV turns a TIFF itself
