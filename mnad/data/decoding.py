@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"  # how the file begins and ends
-ORIENTATION = 0x0112  # EXIF tag
+ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102  # tags of EXIF and TIFF
 EXIF_MARKS = (b"Exif\0", b"eXIf", b"EXIF", b"tiff:Orientation")  # of JPEG, PNG, WebP, and of XMP in any of them
 ODD_COLOURS = ("CMYK", "LAB", "LA", "PA")  # that OpenCV reads from a TIFF as if they were others
 # A few bytes too many before a marker come from a camera that pads, more from damage.
@@ -36,10 +36,19 @@ def max_pixels() -> int:
     return int(text)
 
 
-def check_pixels(width: int, height: int, name: object) -> None:
-    """Raises ``UserError`` for an image of more than :func:`max_pixels`."""
-    if width * height > max_pixels():
-        raise UserError(f"{name}: {width} x {height} pixels; expected at most {max_pixels():,} (MNAD_MAX_PIXELS)")
+def check_pixels(width: int, height: int, name: object, deep: bool = False) -> None:
+    """Raises ``UserError`` for an image of more than :func:`max_pixels`, or half as many where each has 16 bits or more
+    (``deep``) and takes twice the memory."""
+    most, of = (max_pixels() // 2, " of 16 bit") if deep else (max_pixels(), "")
+    if width * height > most:
+        raise UserError(f"{name}: {width} x {height} pixels{of}; expected at most {most:,} (MNAD_MAX_PIXELS)")
+
+
+def is_deep(image: "Image", data: bytes) -> bool:
+    """Whether a value of the PNG or TIFF that Pillow has opened takes more than 8 bits; its mode does not tell."""
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) > 8  # type: ignore[attr-defined]
+    return image.format == "PNG" and data[24] == 16
 
 
 def unreadable(data: bytes, name: object, reason: str) -> UserError:
@@ -92,7 +101,11 @@ def read_header(data: bytes, name: object) -> Header:
     except Exception as error:
         raise unreadable(data, name, "no known format, or a damaged header") from error
     with image:
-        check_pixels(*image.size, name)
+        try:
+            deep = is_deep(image, data)
+        except Exception as error:
+            raise unreadable(data, name, "damaged") from error
+        check_pixels(*image.size, name, deep)  # before anything below reads more of the file
         try:
             frames = getattr(image, "n_frames", 1)
             orientation = 1 if image.format == "TIFF" else exif_orientation(image, data)  # OpenCV turns a TIFF itself

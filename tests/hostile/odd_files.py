@@ -147,6 +147,7 @@ IMAGES: dict[str, tuple[bytes, str]] = {
     "bomb.png": (png(30_000, 30_000, pixels=bytes(1000)), "30000 x 30000 pixels; expected at most 100,000,000"),
     "bomb.jpg": (jpeg_of_size(65_000, 65_000), "65000 x 65000 pixels; expected at most"),
     "bomb.bmp": (bmp_of_size(60_000, 60_000), "60000 x 60000 pixels; expected at most"),
+    "deep_bomb.png": (png(10_000, 10_000, 16, 6, bytes(1000)), "pixels of 16 bit; expected at most 50,000,000"),
     "upside_down.bmp": (bmp_of_size(96, -64), ""),
     "endless.bmp": (bmp_of_size(2**31 - 1, 2**31 - 1), "pixels; expected at most"),
 }
@@ -155,7 +156,7 @@ LARGE: dict[str, Callable[[], bytes]] = {  # within the limit: 100 million pixel
     "grey": lambda: zeros(10_000, 10_000, 8, 1),
     "rgb": lambda: zeros(10_000, 10_000, 8, 3),
     "rgba": lambda: zeros(10_000, 10_000, 8, 4),
-    "rgba_16_bit": lambda: zeros(10_000, 10_000, 16, 4),
+    "rgba_16_bit": lambda: zeros(10_000, 5_000, 16, 4),
 }
 
 
