@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import ROOT
+from video_data import walk, write_frames
 
-from mnad.config import ImageConfig
+from mnad.config import CausalConfig, ImageConfig
 from mnad.data.dataset import Photographs
 from mnad.data.drawing import draw_well
 from mnad.data.layouts import read_layout
 from mnad.data.reading import resize
 from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate
+from mnad.line.scoring import score
+from mnad.line.sources import shots
 
 CHECKPOINT = ROOT / "checkpoints" / "wells.safetensors"
 ABSOLUTE = CHECKPOINT.with_stem("wells_absolute")  # as shipped until 2026-11-24
@@ -62,6 +65,24 @@ def test_the_older_detector_scores_as_ever():
 def test_every_checkpoint_loads(name):
     detector = Detector.load(CHECKPOINT.with_stem(name))
     assert detector.primary == "wells" and list(detector.scores) == list(detector.thresholds) == ["wells", "mnad"]
+
+
+def test_the_detector_of_ped2_judges_a_film_without_its_future(tmp_path):
+    """Its own domain is not drawn here; that the verdicts of a beginning stay what they are holds for any film."""
+    assert CHECKPOINT.with_stem("ped2_pred").stat().st_size < 10e6
+    detector = Detector.load("ped2_pred")
+    assert detector.past == 4 and detector.primary == "window" and detector.size == (128, 192)
+    assert detector.scores["window"].causal == CausalConfig(past=400, prior=100, accept=2, average=9)
+    threshold = detector.thresholds["window"]
+    assert threshold.note.startswith("the 95.00% quantile of 146 validation normals")
+    assert detector.record["git_revision"] and detector.record["resumed"][0]["git_revision"]
+    frames = write_frames(tmp_path / "film", walk(12, 1, 0))
+    whole = [one.verdict for one in score(detector, shots([frames]))]
+    assert [bool(verdict.error) for verdict in whole] == [True] * 4 + [False] * 8
+    for path in sorted(frames.iterdir())[8:]:
+        path.unlink()
+    part = [one.verdict.score for one in score(detector, shots([frames]))]
+    assert part[4:] == pytest.approx([verdict.score for verdict in whole[4:8]])
 
 
 def test_a_bare_wall_scores_above_metal():
