@@ -1,7 +1,7 @@
 """Score photographs and films: which of them are anomalous.
 
 PATH: files, folders (with all below them), patterns, films, device numbers, addresses of streams, or - for a list on
-standard input. Exit status 0: nothing is anomalous, 1: something is, 2: nothing could be scored.
+standard input. Exit status 0: all is normal, 1: something is anomalous, 2: nothing could be scored, 3: some could not.
 --watch DIR --journal FILE scores what appears in a folder instead.
 """
 

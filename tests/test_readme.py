@@ -1,5 +1,6 @@
 """Every command and snippet that the READMEs print works as printed; only sizes and folders are made tiny."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -24,7 +25,9 @@ QUICK = {  # what is added to each command to make it tiny
     "export": ["--help"],
     "benchmark": ["--help"],
 }
-ENDLESS = ("serve", "benchmark_server")  # and score --watch: tests/line runs them
+ENDLESS = ("serve", "benchmark_server")  # tests/line runs them
+# never ends (tests/line), or needs more images than are here (tests/scripts)
+ELSEWHERE = ("--watch", "--recent", "scans")
 STEPS = (
     "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
     "scores:\n  wells: {terms: [{name: wall_hue}, {name: glitter}], normalise: spread, combine: max}\n"
@@ -41,8 +44,9 @@ def commands() -> list[str]:
         line for name in READMES for block in blocks(name, "sh") for line in block.replace("\\\n", " ").split("\n")
     )
     wanted = (line.partition("#")[0].strip() for line in lines)
-    found = dict.fromkeys(line for line in wanted if line.startswith("python scripts/"))
-    return [line for line in found if "--watch" not in line and Path(line.split()[1]).stem not in ENDLESS]
+    found = list(dict.fromkeys(line for line in wanted if line.startswith("python scripts/")))
+    found = [line for line in found if not any(word in line for word in ELSEWHERE)]
+    return [line for line in found if Path(line.split()[1]).stem not in ENDLESS]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,10 @@ def home(tiny_wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("our/good", "train"),
     ):
         shutil.copytree(tiny_wells / part, folder / name)
+    (folder / "recent").mkdir()
+    paths = sorted((tiny_wells / "test/imgs").iterdir())
+    for i in range(100):  # calibrate.py needs so many
+        shutil.copy(paths[i % len(paths)], folder / "recent" / f"{i}.jpg")
     return folder
 
 
@@ -86,6 +94,9 @@ def test_command(command: str, home: Path, script: Callable[..., int], monkeypat
         arguments += QUICK.get(name, [])
     if name == "visualize_latent" and "--data" not in arguments:
         arguments += ["--data", "wells"]  # instead of 1,200 drawn ones
+    for option, value in itertools.pairwise(arguments):  # what an earlier command wrote
+        if option in ("--out", "--figure", "--overlay") and Path(value).is_file():
+            Path(value).unlink()
     allowed = (0, 1) if name == "score" else (0,)  # 1: something is anomalous
     assert script(name, *arguments) in allowed
 

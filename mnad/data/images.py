@@ -185,7 +185,11 @@ class Images(Sequence):
             found = self.cache[indices]
         else:
             started = time.perf_counter()
-            found = np.stack([self[int(i)] for i in indices])
+            try:
+                found = np.stack([self[int(i)] for i in indices])
+            except UserError:
+                self._read_all()  # names all that cannot be read, at once
+                raise
             self.seconds += time.perf_counter() - started
         if self.colourless is not None:
             self.colourless += np.asarray(indices)[are_grey(found)].tolist()

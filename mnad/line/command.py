@@ -114,7 +114,7 @@ def score_and_save(config: Options) -> int:
                     drawn.add(one)
                 if curve:
                     curve.add(one)
-                summary.add(one.verdict, one.pictures)
+                summary.add(one.verdict, one.pictures, one.early)
                 if gauge is not None:
                     gauge.update(one.verdict)
                 bar.update()

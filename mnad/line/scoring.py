@@ -89,6 +89,7 @@ class Scored:
         box: the well in its picture.
         picture: the whole picture, beside its last well; None unless it was asked for.
         pasts: what the causal scores know of the film or camera; None beside an error.
+        early: it cannot be predicted since too few frames of its film lie before it, which is no fault.
     """
 
     verdict: Verdict
@@ -97,6 +98,7 @@ class Scored:
     box: Box | None = None
     picture: np.ndarray | None = None
     pasts: Pasts | None = None
+    early: bool = False
 
     def pictures(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """What a report shows: the photograph for people and the frames that the model saw."""
@@ -264,7 +266,8 @@ def score(
                     frames, pasts = films.frames(one)
                     part.append(Scored(Verdict(one.name), frames, one.view, one.box, last, pasts))
                 except UserError as error:
-                    part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last))
+                    early = one.pixels is not None
+                    part.append(Scored(Verdict(one.name, error=str(error)), None, None, one.box, last, early=early))
             if len(part) >= (PICTURES if wanted.picture else BATCH) or shot.live:
                 yield Group(part, shot.live)
                 part = []

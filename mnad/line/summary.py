@@ -143,13 +143,16 @@ class Summary:
     histogram: Histogram = field(default_factory=Histogram)
     time: OverTime = field(default_factory=OverTime)
     errors: list[Verdict] = field(default_factory=list)
+    lost: int = 0  # pictures and wells with an error that is a fault
 
     def __post_init__(self) -> None:
         self.flagged, self.table = Worst(self.pictures), Worst(self.rows)
 
-    def add(self, verdict: Verdict, view: Callable[[], View | None] = lambda: None) -> None:
-        """Take one verdict; ``view`` is called only for the worst of the anomalous ones."""
+    def add(self, verdict: Verdict, view: Callable[[], View | None] = lambda: None, early: bool = False) -> None:
+        """Take one verdict; ``view`` is called only for the worst of the anomalous ones, and ``early`` is an error that
+        is no fault (:attr:`mnad.line.scoring.Scored.early`)."""
         self.counts[verdict.verdict or "error"] += 1
+        self.lost += bool(verdict.error) and not early
         if verdict.error:
             if len(self.errors) < self.rows:
                 self.errors.append(verdict)
@@ -168,7 +171,10 @@ class Summary:
 
     @property
     def status(self) -> int:
-        """Exit status: 0 nothing anomalous, 1 something is, 2 nothing could be scored."""
+        """Exit status: 0 all is normal, 1 something is anomalous, 2 nothing could be scored, 3 all that could be scored
+        is normal."""
         if self.counts["anomalous"]:
             return 1
-        return 0 if self.counts["normal"] else 2
+        if not self.counts["normal"]:
+            return 2
+        return 3 if self.lost else 0

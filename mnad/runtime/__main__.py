@@ -1,7 +1,7 @@
 """Verdicts on photographs by an exported detector, without torch.
 
 PATH: files, folders (with all below them), patterns, films, or - for a list on standard input.
-Exit status 0: nothing is anomalous, 1: something is, 2: nothing could be scored.
+Exit status 0: all is normal, 1: something is anomalous, 2: nothing could be scored, 3: some could not.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def score_all(options: argparse.Namespace) -> int:
         for one in progress(score(model, shots(options.paths, passed), Wanted(workers=options.workers))):
             for writer in writers:
                 writer.write(one.verdict)
-            summary.add(one.verdict)
+            summary.add(one.verdict, early=one.early)
     seconds = time.perf_counter() - started
     for line in screen(summary, options.top):
         print(line)

@@ -61,7 +61,8 @@ def test_the_report_begins_with_the_doubts(tiny_run: Path, tiny_wells: Path, tmp
     detector = Detector.load(tiny_run)
     data = open_dataset(DataConfig(data=tiny_wells), detector.config.images, "recon", train=False)
     table = pd.DataFrame({"file": data.test_names, f"score_{detector.primary}": np.zeros(len(data.labels))})
-    scores = {detector.primary: {"doubts": ["AUROC 0.500 may be chance"]}}
+    table[f"verdict_{detector.primary}"] = 0
+    scores = {detector.primary: {"doubts": ["AUROC 0.500 may be chance"], "tpr": None, "tnr": None}}
     page = write_run_report(tmp_path, detector, data, {TEST: Evaluation(scores, table, 1.0)}).read_text()
     assert page.index("Doubt: AUROC 0.500 may be chance.") < page.index("without a verdict")
     sure = write_run_report(tmp_path, detector, data, {TEST: Evaluation({}, table, 1.0)}).read_text()

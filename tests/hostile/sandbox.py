@@ -6,7 +6,7 @@ second instead of three. Each case is a process of its own: with its limits, its
     sandbox = Sandbox()
     result = sandbox.run("score", folder, cwd=tmp_path)
     result.refused("is empty")       # exit status 2, one line of error that says so
-    result.done()                    # exit status 0 or 1, nothing to complain of
+    result.done()                    # exit status 0, 1 or 3, nothing to complain of
 """
 
 import contextlib
@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU_SECONDS = 10  # of processor time: on a busy machine the clock on the wall says nothing
 WALL_SECONDS = 90  # for what waits without computing, such as for a pipe
 MEMORY = 2_000_000_000  # bytes
+CRASHED = 70  # no script ends with it
 WARNING = re.compile("warning: |libpng |Unexpected element. Expected: ")  # libpng and OpenCV's AVI cannot be silenced
 BAR = re.compile(r".*\d\d:\d\d.*\]")  # a progress bar, after which there may be more on its line
 
@@ -77,7 +78,7 @@ class Result:
 
     def within_limits(self) -> "Result":
         """It ended by itself, in time, in bounds, without a traceback and with nothing temporary left."""
-        assert self.status in (0, 1, 2), self.told()
+        assert self.status in (0, 1, 2, 3), self.told()
         assert "Traceback" not in self.err + self.out, self.told()
         assert self.seconds <= CPU_SECONDS and self.memory <= MEMORY, self.told()
         assert not self.left, self.told()
@@ -93,9 +94,9 @@ class Result:
         return self.lines()[0]
 
     def done(self, *words: str) -> str:
-        """Exit status 0 or 1, no error, and all ``words`` somewhere in what was printed, which it returns."""
+        """Exit status 0, 1 or 3, no error, and all ``words`` somewhere in what was printed, which it returns."""
         self.within_limits()
-        assert self.status in (0, 1) and not [line for line in self.lines() if line.startswith("error")], self.told()
+        assert self.status in (0, 1, 3) and not [line for line in self.lines() if line.startswith("error")], self.told()
         for word in words:
             assert word in self.out + self.err, f"{word!r} is not said: {self.told()}"
         return self.out + self.err
@@ -207,7 +208,7 @@ def child(request: Mapping, files: Mapping[str, int]) -> int:
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        status = 3  # no script ends with it
+        status = CRASHED
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -228,7 +229,7 @@ def serve() -> None:
             opened["stdin"].seek(0)
             pid = os.fork()
             if pid == 0:
-                status = 3
+                status = CRASHED
                 try:
                     status = child(request, {name: file.fileno() for name, file in opened.items()})
                 finally:

@@ -87,7 +87,9 @@ def test_evaluation_says_what_is_lost(sandbox, tmp_path, film, mp4, name):
 def test_scoring_counts_what_is_lost(sandbox, tmp_path, film, mp4, name):
     file, content = DAMAGED[name]
     (tmp_path / file).write_bytes(content(film, mp4))
-    sandbox.run("score", file, "--checkpoint", "synthetic", "--csv", "s.csv", cwd=tmp_path).judged()
+    result = sandbox.run("score", file, "--checkpoint", "synthetic", "--csv", "s.csv", cwd=tmp_path)
+    result.judged()
+    assert result.status != 0
     rows = (tmp_path / "s.csv").read_text().splitlines()[1:]
     lost = [row for row in rows if "decoded" in row or "pixels" in row or "missing" in row or "read" in row]
     assert lost, rows

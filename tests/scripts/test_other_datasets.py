@@ -67,7 +67,7 @@ def test_a_split_of_its_own_is_repeated_by_data_alone(script, tmp_path: Path, ca
     assert script("train_mnad", "--data", root, "--out", run, "--model.name=mnad", "--primary=mnad", *SMALL) == 0
     printed = capsys.readouterr().out
     assert "20 images of no/ taken as normal, 10 of yes/ as anomalous" in printed
-    assert "two_folders.yaml, by the layout of the data" in printed
+    assert "two_folders.yaml (--config FILE takes another)" in printed
     stored = json.loads((run / "metrics.json").read_text())["evaluations"]["test"]["scores"]["mnad"]
     moved = shutil.copytree(root, tmp_path / "moved")
     for data in (root, moved):
