@@ -6,6 +6,7 @@ An image is called anomalous when ``score >= threshold``.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Threshold:
         number = isinstance(found.value, int | float) and not isinstance(found.value, bool)
         if not number or not math.isfinite(found.value):
             raise ValueError(f"threshold {found.value!r}")
-        if found.rule not in Rule.__args__ or not isinstance(found.note, str):
+        if found.rule not in get_args(Rule) or not isinstance(found.note, str):
             raise ValueError(f"threshold by the rule {found.rule!r}, {found.note!r}")
         return found
 
@@ -106,7 +107,7 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
                 high, "normal_quantile", f"no threshold is better than chance by {note}: fell back to {high_name}"
             )
         return Threshold(value, config.rule, note)
-    raise UserError(f"threshold.rule: expected one of {', '.join(Rule.__args__[:-1])}, got {config.rule!r}")
+    raise UserError(f"threshold.rule: expected one of {', '.join(get_args(Rule)[:-1])}, got {config.rule!r}")
 
 
 def moved_threshold(config: ThresholdConfig, old: float, recent: np.ndarray) -> Threshold:
