@@ -42,7 +42,7 @@ def folder_names(root: Path, options: LayoutOptions) -> tuple[str, str] | None:
     Raises:
         UserError: several folders have a usual name of one kind.
     """
-    found = []
+    found: list[str] = []
     for key, names in (("normal", NORMAL), ("abnormal", ABNORMAL)):
         given = getattr(options, key)
         folders = [given] if given else usual(root, names)
