@@ -17,7 +17,7 @@ PANELS = {"images": "photographs", "pixels": "pixels of an image", "width": "wid
 def plot_growth(path: Path, growth: dict[str, Any]) -> None:
     """One panel for each quantity, both axes logarithmic; dots: measured, line: ``a x^k``."""
     with style():
-        figure, panels = plt.subplots(1, len(PANELS), figsize=(TWO_COLUMNS, 1.9))
+        figure, panels = plt.subplots(1, len(PANELS), figsize=(TWO_COLUMNS, 2.1))
         for axes, (name, label), colour in zip(panels, PANELS.items(), PALETTE, strict=False):
             row = growth[name]
             x, y = np.array(row["x"]), np.array(row["y"])
@@ -27,6 +27,9 @@ def plot_growth(path: Path, growth: dict[str, Any]) -> None:
             axes.set(xscale="log", yscale="log", xlabel=label, ylabel=row["unit"].replace(" of", "\nof"))
             axes.set_title(f"exponent {row['exponent']:.2f}")
             axes.set_ylim(y.min() / 2, y.max() * 2)
+            axes.minorticks_off()
+            axes.set_xticks(x, [f"{value:,.0f}" for value in x], rotation=30)
+            axes.set_yticks([y[0], y[-1]], [f"{value:.2g}" for value in (y[0], y[-1])])
         figure.tight_layout()
         save_figure(figure, path, FORMATS)
 

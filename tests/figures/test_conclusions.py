@@ -198,3 +198,15 @@ def test_every_conclusion_is_checked_and_drawn() -> None:
 def test_other_results_have_no_conclusion(tmp_path: Path) -> None:
     assert Inputs(tmp_path).conclusion("ablation/ablation") == "None is written for these results."
     assert Inputs(STORED).conclusion("ablation/ablation") == CONCLUSIONS["ablation/ablation"]
+
+
+def test_growth() -> None:
+    growth = read_json(STORED / "scale" / "growth.json")["growth"]
+    width, items = growth["width"], growth["items"]
+    expected = [f"{growth[name]['exponent']:.2f}" for name in ("images", "pixels")]
+    expected += [str(int(width["x"][0])), str(int(width["x"][-1])), f"{width['y'][-1] / width['y'][0]:.1f}"]
+    expected += [f"{width['exponent']:.2f}", "2", str(int(items["x"][0])), str(int(items["x"][-1]))]
+    assert numbers("scale/growth") == [*expected, f"{items['y'][-1] / items['y'][0]:.2f}"]
+    for row in growth.values():
+        slope = np.polyfit(np.log(row["x"]), np.log(row["y"]), 1)[0]
+        assert row["exponent"] == pytest.approx(slope)
