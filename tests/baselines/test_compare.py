@@ -78,7 +78,7 @@ def methods() -> Iterator[None]:
 def config(root: Path, out: Path, **changes: object) -> CompareConfig:
     base = CompareConfig(
         model=ModelConfig(width=2, item_dim=8),
-        images=ImageConfig(*SIZE, 0.25),
+        images=ImageConfig(*SIZE, validation_fraction=0.25),
         scores={"mnad": mnad_score()},
         primary="mnad",
         data=root,
