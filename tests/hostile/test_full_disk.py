@@ -52,7 +52,9 @@ def filled(disk: Path, free: int) -> Iterator[None]:
 
 
 def state(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file with its bytes; the empty file of a lock stays where it was taken."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def training(sandbox: Sandbox, wells: Path, out: Path, *options: object) -> object:
@@ -111,7 +113,7 @@ def written(disk: Path) -> dict[str, tuple[str, tuple[object, ...]]]:
             "compare_baselines",
             ("--data", "{data}", "--out", disk / "compare", *TINY, "--seeds=1", "--methods=[mean_image]"),
         ),
-        "styles": ("generate_styles", ("--csv", disk / "new.csv")),
+        "styles": ("generate_styles", ("--draw=false", "--out", disk / "styles")),
     }
 
 
