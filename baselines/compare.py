@@ -68,8 +68,8 @@ def check_config(config: CompareConfig) -> Photographs:
     return data
 
 
-def share_below(counts: Mapping[str, int]) -> float:
-    """Share of the validation normals that are no false alarms, from their counts."""
+def share_below(counts: Any) -> float:
+    """Share of the validation normals that are no false alarms, from a mapping with ``fp`` and ``n_normal``."""
     return 1 - counts["fp"] / counts["n_normal"]
 
 

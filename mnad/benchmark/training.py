@@ -74,7 +74,12 @@ def timed(model: nn.Module, optimizer: torch.optim.Optimizer, watch: Stopwatch) 
         return lambda *_: watch.begin(name)
 
     def ends(name: str, then: str | None = None) -> Callable[..., None]:
-        return lambda *_: (watch.end(name), watch.begin(then) if then else None)[0]
+        def stop(*_: object) -> None:
+            watch.end(name)
+            if then:
+                watch.begin(then)
+
+        return stop
 
     handles: list[Any] = []
     for name in ("encoder", "decoder"):
@@ -83,7 +88,7 @@ def timed(model: nn.Module, optimizer: torch.optim.Optimizer, watch: Stopwatch) 
     handles += [
         model.register_forward_pre_hook(begins("forward")),
         model.register_forward_hook(ends("forward", then="backward")),
-        optimizer.register_step_pre_hook(lambda *_: (watch.end("backward"), watch.begin("optimiser"))[0]),
+        optimizer.register_step_pre_hook(ends("backward", then="optimiser")),
         optimizer.register_step_post_hook(ends("optimiser")),
     ]
     try:

@@ -39,7 +39,7 @@ def after_recent(
     Returns:
         ``recent_tpr`` and ``recent_tnr``, means over ``draws``, and each with ``_low`` the 5 % quantile over them.
     """
-    rng, rates = np.random.default_rng([seed, count]), []  # type: ignore[var-annotated]
+    rng, rates = np.random.default_rng([seed, count]), []
     for _ in range(draws):
         order = rng.permutation(len(scores))
         moved = moved_threshold(ThresholdConfig(rule="recent"), old, scores[order[:count]]).value
@@ -67,7 +67,7 @@ def alarms(
         ``by``, the value that most often had the most evidence.
     """
     normal = np.flatnonzero(labels == 0)
-    rng, rows, reference, kept = np.random.default_rng(seed), [], None, normal  # type: ignore[var-annotated]
+    rng, rows, reference, kept = np.random.default_rng(seed), [], None, normal
     for change, images in sets:
         if reference is None:
             order = rng.permutation(len(normal))

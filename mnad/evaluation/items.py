@@ -80,7 +80,7 @@ def read_items(detector: Detector, images: Images, flagged: np.ndarray, readers:
     count = len(items)
     found: list[list[Reader]] = [[] for _ in range(count)]
     used, used_flagged = np.zeros(count), np.zeros(count)
-    attention = 0.0
+    attention: np.ndarray | float = 0.0
     chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST)).astype(int))
     for part in index_batches(chosen, 64, "memory items"):
         out = detector.outputs(images.batch(part))

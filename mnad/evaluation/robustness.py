@@ -109,7 +109,7 @@ def summary(frame: pd.DataFrame) -> dict[str, object]:
         found["worst_change"] = str(frame.loc[other.idxmin(), "change"])
     for before in ("", "recent_"):
         for rate in ("tpr", "tnr"):
-            values = frame[before + rate].dropna() if before + rate in frame else []
+            values = frame[before + rate].dropna() if before + rate in frame else frame["tpr"][:0]
             if len(values):
                 key = f"{before}lowest_{rate}"
                 found |= {key: float(values.min()), f"{key}_change": frame.loc[values.idxmin(), "change"]}

@@ -42,6 +42,7 @@ def by_category(
 ) -> tuple[np.ndarray, str]:
     """Colours and key of names or numbered categories; -1 is ``none``, in grey. ``readings`` say more of some."""
     names = sorted(set(values.tolist()))
+    chosen: dict[object, str]
     if name == "group":
         chosen = {g: GROUP_STYLES[g][0] for g in names}
     elif name in NUMBERED or len(names) > len(PALETTE):
@@ -50,7 +51,8 @@ def by_category(
         chosen = dict(zip(names, PALETTE, strict=False))
     if -1 in chosen:
         chosen[-1] = "#cccccc"
-    shown = {"anomaly": anomaly, -1: "none", **(readings or {})}
+    shown: dict[object, object] = {"anomaly": anomaly, -1: "none"}
+    shown |= dict((readings or {}).items())
     entries = [
         f'<span style="white-space:nowrap"><span style="color:{chosen[n]}">&#9679;</span> {text}</span>'
         for n, text in ((n, escape(str(shown.get(n, n)))) for n in names[:MAX_KEYS])

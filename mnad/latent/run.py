@@ -86,7 +86,7 @@ def measure_levels(config: LatentConfig, latent: Latent, kind: str) -> dict[str,
     if latent.items is not None:
         memory = memory_health(torch.from_numpy(latent.counts), torch.from_numpy(latent.items))
         memory |= {"items": len(latent.items), "counts": latent.counts.tolist()}
-    found = {"model": latent.model, "memory": memory, "levels": levels}
+    found: dict[str, object] = {"model": latent.model, "memory": memory, "levels": levels}
     if latent.bank is not None and not latent.bank.shared:
         found["bank"] = bank_numbers(latent.bank, latent.levels["images"].table, kind)
     return found

@@ -135,9 +135,10 @@ def read_items(path: Path) -> Tensor:
     """
     content = read_tensors(path)
     tensors = list(content.values()) if isinstance(content, dict) else [content]
-    if len(tensors) != 1 or not is_plain(tensors[0]):
+    items = tensors[0] if len(tensors) == 1 else None
+    if not isinstance(items, Tensor) or not is_plain(items):
         raise UserError(f"{path}: holds {len(tensors)} entries; expected one tensor of items, M x C")
-    return tensors[0].detach()
+    return items.detach()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

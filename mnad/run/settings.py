@@ -8,6 +8,7 @@ from typing import Any
 from mnad.run import UserError
 from mnad.run.files import read_config
 
+OLD_DEFAULTS = {"layout_options.normal": ("normal", ""), "layout_options.abnormal": ("abnormal", "")}  # then, now
 # Nothing of these touches the trained weights: --resume scores a finished run again.
 FREE_TO_CHANGE = ("out", "resume", "overwrite", "compare", "scores", "primary", "threshold", "calibration", "log")
 
@@ -43,7 +44,8 @@ def check_same_run(folder: Path, config: object, free: tuple[str, ...] = FREE_TO
         found: object = stored
         for part in key.split("."):
             found = found.get(part, defaults[key]) if isinstance(found, dict) else defaults[key]
-        if key.split(".")[0] not in free and found != value:
+        same = found == value or (found, value) == OLD_DEFAULTS.get(key)
+        if key.split(".")[0] not in free and not same:
             raise UserError(
                 f"{folder / 'config.json'}: {key} is {found}, now {value}; expected the same value to resume"
             )
