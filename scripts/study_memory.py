@@ -8,7 +8,7 @@ from pathlib import Path
 from mnad.run.cli import run
 from mnad.study.config import StudyConfig
 
-CONFIG = Path(__file__).resolve().parents[1] / "configs" / "wells_memory.yaml"
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "memory_study.yaml"
 
 
 def configuration(config: StudyConfig) -> Path:

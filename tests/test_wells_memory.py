@@ -29,8 +29,10 @@ def test_file_and_configuration() -> None:
     detector = Detector.load("wells_memory")
     config = parse(TrainConfig, ["--config", str(ROOT / "configs" / "wells_memory.yaml")])
     assert detector.config.detector() == config.detector()
-    assert len(detector.models) == 5 and detector.model.memory.items.shape == (96 * 16, 32)
-    assert detector.thresholds["memory"].note == "the 1.00% quantile of 154 known anomalies"
+    assert len(detector.models) == 5 and detector.model.memory.items.shape == (96 * 32, 32)
+    assert detector.thresholds["memory"].note == (
+        "the 4.00% quantile of 924 known anomalies; 1 changed copies of each normal, 5 of each anomaly among them"
+    )
     names = {term.name for term in config.scores["memory"].terms}
     assert names == {"ellipse_whitened_error", "ellipse_distance"}  # nothing made for spills
 
@@ -40,7 +42,7 @@ def test_the_members_agree_and_differ() -> None:
     wells = [draw_well(np.random.default_rng([7, i]), kind) for i in range(3) for kind in ("empty", "full")]
     verdicts = list(detector.predict(wells))
     raw = detector.raw_terms(np.stack([shrunk(well) for well in wells]))["memory"]
-    assert raw.shape == (6, 10) and len(np.unique(raw[0, ::2])) == 5
+    assert raw.shape == (6, 25) and len(np.unique(raw[0, ::5])) == 5
     assert [v.score for v in verdicts] == pytest.approx(detector.score([shrunk(well) for well in wells]).tolist())
 
 
