@@ -178,7 +178,7 @@ CONTRADICTING: dict[str, tuple[Change, str]] = {
     "the gauge has few rows": (tensor("gauge.reference", lambda t: t[:3]), "gauge: 3 reference images"),
     "float64 items": (tensor(ITEMS, Tensor.double), "is torch.float64, expected torch.float32"),
     "float32 statistics": (tensor(LOW, Tensor.float), "is torch.float32, expected torch.float64"),
-    "half items": (tensor(ITEMS, Tensor.half), "of the type torch.float16"),
+    "half items": (tensor(ITEMS, Tensor.half), "torch.float16"),
     "bfloat16 items": (tensor(ITEMS, Tensor.bfloat16), "of the type torch.bfloat16"),
     "int8 items": (tensor(ITEMS, Tensor.char), "of the type torch.int8"),
     "int64 items": (tensor(ITEMS, Tensor.long), "expected torch.float32"),

@@ -159,7 +159,8 @@ def keys(config_class: type) -> list[str]:
     """Every option by its dotted name."""
     from mnad.run.cli import build_parser
 
-    return [name for name in build_parser(config_class).get_defaults() if name != "config"]
+    defaults = build_parser(config_class).get_defaults()
+    return [name for name in defaults.keys() if name != "config"]  # noqa: SIM118 - not a dict
 
 
 def nested(key: str, value: object) -> dict:
