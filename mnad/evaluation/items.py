@@ -1,6 +1,7 @@
 """What each memory item stands for: how often it is the nearest of a query, where in the picture, and of which."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ def read_items(detector: Detector, images: Images, flagged: np.ndarray, readers:
             int(m),
             float(used[m] / total),
             float(used_flagged[m] / total_flagged) if total_flagged else None,
-            attention[..., m] / len(chosen),  # type: ignore[index]
+            attention[..., m] / len(chosen),
             found[m],
         )
         for m in np.argsort(-used, kind="stable")
