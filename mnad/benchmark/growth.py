@@ -67,7 +67,8 @@ def measure_growth(config: BenchmarkConfig, device: torch.device) -> dict[str, A
     Raises:
         UserError: photographs that cannot be read.
     """
-    own, found = config.growth, {}
+    own = config.growth
+    found: dict[str, dict[str, Any]] = {}
     shipped = Detector.load("wells").to(config.device)
     cases = {
         "pixels": [(factor**2 * HEIGHT * WIDTH, {"factor": factor}) for factor in own.sizes],

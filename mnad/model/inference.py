@@ -98,7 +98,7 @@ class Inference:
         if not same or any(a is not b or i != j for (a, i), (b, j) in zip(made[0], now, strict=True)):  # type: ignore[index]
             found = copy.copy(self.model)
             new = {name: prepared(part, self.precision) for name, part in self._parts.items()}
-            found._modules = self.model._modules | new
+            found._modules = {**self.model._modules, **new}
             self._made = made = now, found
         return made[1]  # type: ignore[index]
 

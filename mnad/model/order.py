@@ -33,4 +33,4 @@ def quantile(values: Tensor, q: float) -> Tensor:
     place = torch.tensor(q, dtype=values.dtype) * (values.shape[-1] - 1)
     below = int(place)
     found = ranked(values, below, min(below + 1, values.shape[-1] - 1))
-    return torch.quantile(values, q, dim=1) if found is None else torch.lerp(*found, place - below)
+    return torch.quantile(values, q, dim=1) if found is None else torch.lerp(found[0], found[1], place - below)
