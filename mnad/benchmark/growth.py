@@ -68,7 +68,7 @@ def measure_growth(config: BenchmarkConfig, device: torch.device) -> dict[str, A
         UserError: photographs that cannot be read.
     """
     own = config.growth
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
     shipped = Detector.load("wells").to(config.device)
     cases = {
         "pixels": [(factor**2 * HEIGHT * WIDTH, {"factor": factor}) for factor in own.sizes],

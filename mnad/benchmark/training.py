@@ -70,26 +70,24 @@ def timed(model: nn.Module, optimizer: torch.optim.Optimizer, watch: Stopwatch) 
     between forward pass and optimiser: the losses' sum, the backward pass, writing the items), ``optimiser``.
     """
 
-    def begins(name: str) -> Callable[..., None]:
-        return lambda *_: watch.begin(name)
+    def change(ends: str | None = None, begins: str | None = None) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            if ends:
+                watch.end(ends)
+            if begins:
+                watch.begin(begins)
 
-    def ends(name: str, then: str | None = None) -> Callable[..., None]:
-        def stop(*_: object) -> None:
-            watch.end(name)
-            if then:
-                watch.begin(then)
-
-        return stop
+        return hook
 
     handles: list[Any] = []
     for name in ("encoder", "decoder"):
         part = getattr(model, name)
-        handles += [part.register_forward_pre_hook(begins(name)), part.register_forward_hook(ends(name))]
+        handles += [part.register_forward_pre_hook(change(begins=name)), part.register_forward_hook(change(name))]
     handles += [
-        model.register_forward_pre_hook(begins("forward")),
-        model.register_forward_hook(ends("forward", then="backward")),
-        optimizer.register_step_pre_hook(ends("backward", then="optimiser")),
-        optimizer.register_step_post_hook(ends("optimiser")),
+        model.register_forward_pre_hook(change(begins="forward")),
+        model.register_forward_hook(change("forward", "backward")),
+        optimizer.register_step_pre_hook(change("backward", "optimiser")),
+        optimizer.register_step_post_hook(change("optimiser")),
     ]
     try:
         yield

@@ -1,7 +1,6 @@
 """What each memory item stands for: how often it is the nearest of a query, where in the picture, and of which."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
