@@ -1,6 +1,7 @@
 """What each memory item stands for: how often it is the nearest of a query, where in the picture, and of which."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ def read_items(detector: Detector, images: Images, flagged: np.ndarray, readers:
     count = len(items)
     found: list[list[Reader]] = [[] for _ in range(count)]
     used, used_flagged = np.zeros(count), np.zeros(count)
-    attention: np.ndarray | float = 0.0
+    attention: Any = 0.0  # H' x W' x M
     chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST)).astype(int))
     for part in index_batches(chosen, 64, "memory items"):
         out = detector.outputs(images.batch(part))

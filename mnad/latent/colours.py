@@ -52,7 +52,7 @@ def by_category(
     if -1 in chosen:
         chosen[-1] = "#cccccc"
     shown: dict[object, str] = {"anomaly": anomaly, -1: "none"}
-    shown.update(readings or {})
+    shown |= dict((readings or {}).items())
     entries = [
         f'<span style="white-space:nowrap"><span style="color:{chosen[n]}">&#9679;</span> {text}</span>'
         for n, text in ((n, escape(str(shown.get(n, n)))) for n in names[:MAX_KEYS])
