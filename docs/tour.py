@@ -93,7 +93,7 @@ from mnad.experiment import run_experiment
 from mnad.run.cli import parse
 
 baselines.register()
-config = parse(TrainWithBaselines, ["--config", "configs/demo.yaml", "--optim.epochs", "6", "--optim.threads", "2"])
+config = parse(TrainWithBaselines, ["--config", "configs/demo.yaml", "--optim.epochs", "6", "--optim.threads", "1"])
 run = quietly(run_experiment, replace(config, data=wells, out=work / "run"))
 print((run / "table.txt").read_text())
 display(Image(run / "loss.png", width=420))
