@@ -72,7 +72,8 @@ class Evaluation:
             if self.memory:
                 lines.append(f"test-time update: {'off' if updates is None else f'{updates} of {count} frames'}")
             if self.table["video"].nunique() == 1:  # each video has its own scale, so frames of two cannot be compared
-                top = self.table.loc[self.table[f"score_{primary}"].idxmax()]
+                column = f"causal_{primary}" if primary in thresholds else f"score_{primary}"
+                top = self.table.loc[self.table[column].idxmax()]
                 lines.append(f"most anomalous frame: {top['frame']} of video {top['video']}")
         lines += [f"doubt: {doubt}" for doubt in self.scores.get(primary, {}).get("doubts", [])]
         return [*lines, f"{self.images_per_second:.0f} {words} per second, decoding included"]

@@ -198,7 +198,8 @@ def test_table_of_kinds_shows_percent(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_command_writes_everything(written: Path) -> None:
     found = {path.name for path in written.iterdir()}
     drawn = {"images", "positions", "items", "kinds_items", "kinds_clusters", "compare"}
-    assert found == {f"{n}.{s}" for n in drawn for s in ("png", "pdf", "caption.md")} | {"latent.html", "latent.json"}
+    others = {"latent.html", "items.html", "latent.json"}
+    assert found == {f"{n}.{s}" for n in drawn for s in ("png", "pdf", "caption.md")} | others
     record = json.loads((written / "latent.json").read_text())
     assert set(record["models"]) == {"mnad", "conv_ae"} and record["reported_against"] == "kind"
     memory = record["models"]["mnad"]["memory"]

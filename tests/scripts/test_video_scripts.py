@@ -188,7 +188,7 @@ def test_evaluate_a_video_file(
     assert table["frame"].tolist() == list(range(4, 12)) and "label" not in table
     assert (folder / "curves.png").stat().st_size > 1000
     printed = capsys.readouterr().out
-    top = table["frame"][table["score_mnad"].idxmax()]
+    top = table["frame"][table["causal_window"].idxmax()]
     assert "AUC" not in printed and f"most anomalous frame: {top} of video street\n" in printed
     assert script("train_mnad", *TINY, "--data", path, "--out=x") == 2
     assert "is one video; expected a folder with training/frames/" in error_line()
