@@ -75,7 +75,7 @@ def test_the_detector_of_ped2_judges_a_film_without_its_future(tmp_path):
     assert detector.scores["window"].causal == CausalConfig(past=400, prior=100, accept=2, average=9)
     threshold = detector.thresholds["window"]
     assert threshold.note.startswith("the 95.00% quantile of 146 validation normals")
-    assert detector.record["git_revision"] and detector.record["calibrated"]["git_revision"]
+    assert detector.record["git_revision"] and detector.record["resumed"][0]["git_revision"]  # scored anew
     frames = write_frames(tmp_path / "film", walk(12, 1, 0))
     whole = [one.verdict for one in score(detector, shots([frames]))]
     assert [bool(verdict.error) for verdict in whole] == [True] * 4 + [False] * 8

@@ -118,7 +118,7 @@ print(copied)
 """
 
 
-@pytest.mark.parametrize("name", JOURNALS)
+@pytest.mark.parametrize("name", [pytest.param(JOURNALS[0], marks=pytest.mark.slow), *JOURNALS[1:]])
 def test_killed_at_twenty_moments_nothing_is_lost_and_nothing_twice(tiny_wells, tmp_path, name):
     folder = tmp_path / "in"
     folder.mkdir()
