@@ -165,10 +165,14 @@ def latent(sandbox: Sandbox, wells: Path, out: Path, moment: int, *options: obje
 
 
 def mapped(folder: Path) -> tuple[dict, dict]:
-    """Figures, and the numbers without the time they took; the page has identifiers of its own each time."""
-    assert (folder / "latent.html").is_file()
+    """Figures, and the numbers without the time they took. Pages have identifiers of their own each time, and captions
+    name the command."""
+    assert (folder / "latent.html").is_file() and (folder / "items.html").is_file()
     numbers = json.loads((folder / "latent.json").read_text())
-    return contents(folder, "latent.json", "latent.html"), {k: v for k, v in numbers.items() if k != "seconds"}
+    captions = [path.name for path in folder.glob("*.caption.md")]
+    assert len(captions) == len(list(folder.glob("*.png")))
+    figures = contents(folder, "latent.json", "latent.html", "items.html", *captions)
+    return figures, {k: v for k, v in numbers.items() if k != "seconds"}
 
 
 @pytest.fixture(scope="module")
