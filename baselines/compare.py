@@ -18,13 +18,13 @@ from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
 from mnad.data.dataset import Photographs, open_dataset
+from mnad.data.split_file import check_same_data
 from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
 from mnad.evaluation.robustness import changed_sets, judge_change, summary, table_changes
-from mnad.experiment import check_same_data
 from mnad.model.build import choose_device
-from mnad.run import NotInstalled, UserError
+from mnad.run import NotInstalled, UserError, one_line
 from mnad.run.files import (
     atomic_path,
     check_run_folder,
@@ -164,7 +164,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with np.load(path) as stored:
             arrays = dict(stored)
     except Exception as error:  # whatever zip and numpy make of a damaged file
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: cannot be read ({reason}); expected the scores of a finished run") from error
     if not fitting(arrays):
         raise UserError(f"{path}: holds other arrays; expected labels and the scores of test and validation images")
@@ -230,7 +230,7 @@ def run_in(config: CompareConfig, data: Photographs, findings: Mapping[str, obje
         try:
             run_one(name, config, seed, folder, data.sources(seed), data)
         except Exception as error:  # one failing method does not lose the others
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            reason = one_line(f"{type(error).__name__}: {error}")[:300]
             left_out = isinstance(error, NotInstalled)
             folder.mkdir(parents=True, exist_ok=True)
             trace = traceback.format_exc()

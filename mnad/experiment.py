@@ -14,6 +14,7 @@ from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
 from mnad.data.sizes import follow_data
 from mnad.data.source import Source
+from mnad.data.split_file import check_same_data
 from mnad.detector import Detector
 from mnad.evaluation.judge import TEST, evaluate
 from mnad.evaluation.page import write_run_report
@@ -33,7 +34,6 @@ from mnad.run.files import (
     check_still_there,
     locked,
     open_run_folder,
-    read_json,
     read_log,
     stamped,
     write_csv,
@@ -247,30 +247,6 @@ def run_model(
     for number, alone in enumerate(members_alone(detector, sources) if config.members > 1 else (), start=1):
         rows |= table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
     return rows
-
-
-def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = ("train", "validation", "known")) -> None:
-    """A resumed run must go on with the images that it began with, by name and content.
-
-    Args:
-        path: the ``split.json`` of the run; nothing is checked without one.
-        split: of now.
-        roles: that must hold the same images.
-
-    Raises:
-        UserError: the stored ``split.json`` says otherwise; names the first difference.
-    """
-    if not path.is_file():
-        return
-    stored = read_json(path, "the split of a run")
-    for key in roles:
-        before, now = (set(found.get(key, ())) for found in (stored, split))
-        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
-            if names:
-                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
-    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
-    if changed:
-        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
 
 
 def run_experiment(config: TrainConfig) -> Path | None:

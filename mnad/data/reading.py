@@ -170,11 +170,6 @@ def are_grey(images: np.ndarray) -> np.ndarray:
     return span.reshape(len(images), -1).mean(axis=1) / 127.5 < COLOUR
 
 
-def is_grey(image: np.ndarray) -> bool:
-    """:func:`are_grey` of one H x W x 3 uint8."""
-    return bool(are_grey(image[None])[0])
-
-
 def no_colour(name: str) -> str:
-    """Why a picture that :func:`is_grey` has no verdict, where that rests on colour."""
+    """Why a picture of :func:`are_grey` has no verdict, where that rests on colour."""
     return f"{name}: has no colour; expected a photograph in colour"

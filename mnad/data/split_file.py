@@ -44,6 +44,30 @@ def run_of(checkpoint: Path) -> tuple[Path, dict] | None:
     return next(((f, config) for f, config in runs if config), None)
 
 
+def check_same_data(path: Path, split: Mapping, roles: Sequence[str] = SEEN) -> None:
+    """A resumed run must go on with the images that it began with, by name and content.
+
+    Args:
+        path: the ``split.json`` of the run; nothing is checked without one.
+        split: of now.
+        roles: that must hold the same images.
+
+    Raises:
+        UserError: the stored ``split.json`` says otherwise; names the first difference.
+    """
+    if not path.is_file():
+        return
+    stored = read_json(path, "the split of a run")
+    for key in roles:
+        before, now = (set(found.get(key, ())) for found in (stored, split))
+        for names, state in ((sorted(before - now), "is gone"), (sorted(now - before), "is new")):
+            if names:
+                raise UserError(f"{names[0]}: {state} since the run began ({key}); expected the same images to resume")
+    changed = [name for name, digest in stored.get("sha256", {}).items() if split["sha256"].get(name, digest) != digest]
+    if changed:
+        raise UserError(f"{changed[0]}: has changed since the run began; expected the same images to resume")
+
+
 def own_split(checkpoint: Path, root: Path) -> Path | None:
     """``split.json`` of the run that ``checkpoint`` lies in, where ``root`` holds just the images, by name and content,
     that its training and its threshold have seen; None otherwise."""

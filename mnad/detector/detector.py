@@ -16,7 +16,7 @@ from mnad.data.reading import are_grey, no_colour, read_photo
 from mnad.detector.calibration import Calibrated
 from mnad.detector.schema import check_model, config_from_json, load_part, record_from_json, thresholds_from_json
 from mnad.model.build import MODELS, config_class
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.ahead import ahead, batched
 from mnad.run.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mnad.run.provenance import provenance
@@ -199,13 +199,13 @@ class Detector(Calibrated):
             if surplus:
                 raise ValueError(f"{surplus[0]} belongs to no part of it")
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise UserError(f"{path}: is of another architecture ({reason}); expected a fitting checkpoint") from error
         try:
             detector.thresholds = thresholds_from_json(texts["thresholds"], detector.scores)
             detector.record = record_from_json(texts["record"])
         except (KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise UserError(f"{path}: is damaged ({reason}); expected thresholds and record of a training") from error
         return detector
 

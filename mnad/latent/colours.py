@@ -51,11 +51,11 @@ def by_category(
         chosen = dict(zip(names, PALETTE, strict=False))
     if -1 in chosen:
         chosen[-1] = "#cccccc"
+    readings = readings or {}
     shown: dict[object, str] = {"anomaly": anomaly, -1: "none"}
-    shown |= dict((readings or {}).items())
     entries = [
         f'<span style="white-space:nowrap"><span style="color:{chosen[n]}">&#9679;</span> {text}</span>'
-        for n, text in ((n, escape(str(shown.get(n, n)))) for n in names[:MAX_KEYS])
+        for n, text in ((n, escape(str(readings.get(n, shown.get(n, n))))) for n in names[:MAX_KEYS])
     ]
     if len(names) > MAX_KEYS:
         entries.append(f"and {len(names) - MAX_KEYS} more")

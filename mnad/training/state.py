@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mnad.run import UserError
+from mnad.run import UserError, one_line
 from mnad.run.checkpoint import read_checkpoint, write_checkpoint
 from mnad.run.files import write_text
 
@@ -27,7 +27,7 @@ def kept_log(path: Path, done: int) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()[:done] if done else []
         epochs = [json.loads(line)["epoch"] for line in lines]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: cannot be read ({reason}); expected the log of {done} epochs to resume") from error
     if epochs != list(range(1, done + 1)):
         raise UserError(f"{path}: has the epochs {epochs}; expected 1 to {done} to resume")
@@ -105,6 +105,6 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
             raise ValueError(f"the optimiser's state of parameter {wrong[0]} is incomplete or surplus")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise UserError(f"{path}: cannot be resumed ({reason}); expected this run's training state") from error
     return epoch

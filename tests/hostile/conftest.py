@@ -2,8 +2,18 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from mnad.data.synthetic import draw_wells
+
+
+@pytest.fixture(scope="session")
+def few_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 training normals, 6 known spills, 10 + 6 test images. Read only."""
+    return draw_wells(tmp_path_factory.mktemp("data") / "wells", 0, 24, 6, 10, 6)
+
 
 if sys.platform != "linux":  # the limits, and the way to wait for a child, are those of Linux
     collect_ignore_glob = ["test_*.py"]

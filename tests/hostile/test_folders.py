@@ -15,13 +15,9 @@ TINY = ["--model.width=4", "--model.item_dim=16", "--optim.epochs=1", "--optim.t
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fewer than elsewhere; ``wells`` copies them."""
     return draw_wells(tmp_path_factory.mktemp("drawn") / "wells", 0, 12, 3, 4, 2)
-
-
-@pytest.fixture
-def wells(drawn: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(drawn, tmp_path / "wells"))
 
 
 def replaced(path: Path, content: bytes | None = b"a file") -> None:

@@ -11,8 +11,6 @@ import pytest
 from helpers import ROOT, TINY
 from sandbox import Sandbox
 
-from mnad.data.synthetic import draw_wells
-
 MIB = 1_048_576
 
 
@@ -32,11 +30,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", str(place)], check=True)
-
-
-@pytest.fixture(scope="module")
-def few_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_wells(tmp_path_factory.mktemp("data") / "wells", 0, 24, 6, 10, 6)
 
 
 @contextlib.contextmanager

@@ -10,15 +10,8 @@ from helpers import TINY
 from safetensors.torch import load_file
 from sandbox import Result, Sandbox
 
-from mnad.data.synthetic import draw_wells
-
 KILLED = "../tests/hostile/killed"
 NEVER = 10**9
-
-
-@pytest.fixture(scope="module")
-def few_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_wells(tmp_path_factory.mktemp("data") / "wells", 0, 24, 6, 10, 6)
 
 
 def run(sandbox: Sandbox, moment: int, out: Path, script: str, *options: object) -> Result:

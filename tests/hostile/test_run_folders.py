@@ -12,18 +12,12 @@ from video_data import walk, write_dataset, write_frames
 
 from baselines.compare import finished, read_run
 from mnad.config import CalibrationConfig, ThresholdConfig
-from mnad.data.synthetic import draw_wells
 from mnad.experiment import run_experiment
 from mnad.run import UserError
 from mnad.run.files import check_run_folder, locked, open_run_folder, output_folder
 from mnad.run.settings import check_same_run
 from mnad.training import loop
 from mnad.training.state import kept_log
-
-
-@pytest.fixture(scope="module")
-def few_wells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_wells(tmp_path_factory.mktemp("data") / "wells", 0, 24, 6, 10, 6)
 
 
 @pytest.mark.parametrize("options", [{"overwrite": True}, {"overwrite": False, "resume": True}, {"overwrite": False}])
