@@ -49,7 +49,7 @@ class PretrainedConfig:
     Args:
         padim_strides: pixels per position of the feature maps, of 4, 8, 16 and 32, finest first.
         padim_channels: random choice of channels.
-        patchcore_strides: as those of PaDiM.
+        patchcore_strides: as those of PaDiM; ``patchcore_coarse`` has 16 and 32.
         patchcore_candidates: patches drawn from the training images before the thinning; bounds memory and time.
         patchcore_bank: patches kept; 10 % of the candidates is one of the paper's settings.
     """

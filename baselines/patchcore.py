@@ -1,5 +1,6 @@
 """PatchCore (Roth et al., CVPR 2022): distance of every patch to a thinned-out memory bank of normal patches."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,12 @@ class PatchCore(Method):
     ) -> None:
         super().__init__(config, optim, seed, folder)
         self.pretrained = pretrained or PretrainedConfig()
-        self.features = PatchFeatures(self.pretrained.patchcore_strides, pool=True, device=optim.device)
+        self.features = PatchFeatures(self.strides, pool=True, device=optim.device)
+
+    @property
+    def strides(self) -> Sequence[int]:
+        """Of the feature maps, finest first."""
+        return self.pretrained.patchcore_strides
 
     def fit(self, normal: Images, validation: Images | None = None) -> None:
         """Keep a coreset of the patches of the normal images."""
@@ -99,3 +105,13 @@ class PatchCore(Method):
     def parameters(self) -> int:
         """The network's weights and the numbers of the bank."""
         return self.features.parameters + self.bank.numel()
+
+
+class CoarsePatchCore(PatchCore):
+    """The same on the maps of the strides 16 and 32, each patch of which sees most of the image.
+
+    Not the paper's setting (the second and third stage, strides 8 and 16) but the better one on magnetic tiles
+    (``figures/surfaces/``).
+    """
+
+    strides = (16, 32)

@@ -6,7 +6,7 @@ from pathlib import Path
 from baselines.mean_image import MeanImage
 from baselines.method import Method
 from baselines.padim import PaDiM
-from baselines.patchcore import PatchCore
+from baselines.patchcore import CoarsePatchCore, PatchCore
 from baselines.pca import PCAReconstruction
 from baselines.pixel_knn import PixelNeighbours
 from baselines.reconstruction import Trained
@@ -22,6 +22,7 @@ METHODS: dict[str, type[Method]] = {
     "whitened_mean": WhitenedMean,
     "padim": PaDiM,
     "patchcore": PatchCore,
+    "patchcore_coarse": CoarsePatchCore,
 }
 
 
@@ -31,11 +32,11 @@ def all_methods() -> list[str]:
 
 
 def default_methods(model: str) -> list[str]:
-    """What is compared unless the configuration says it, by the name of its model: everything but ``mnad_features``,
-    which learns no wells at 32 x 48; or that one and those on the same frozen network."""
+    """What is compared unless the configuration says it, by the name of its model: of ``mnad_features`` that one and
+    those on the same frozen network; of others everything but those two that learn no wells at 32 x 48."""
     if model == "mnad_features":
-        return [model, "padim", "patchcore"]
-    return [name for name in all_methods() if name != "mnad_features"]
+        return [model, "padim", "patchcore", "patchcore_coarse"]
+    return [name for name in all_methods() if name not in ("mnad_features", "patchcore_coarse")]
 
 
 def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> Method:
@@ -48,7 +49,6 @@ def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: in
     method = METHODS.get(name, Trained if name in MODELS else None)
     if method is None:
         raise UserError(f"methods: expected some of {', '.join(all_methods())}, got {name!r}")
-    settings = (
-        {"pretrained": config.pretrained} if method in (PaDiM, PatchCore) and hasattr(config, "pretrained") else {}
-    )
+    pretrained = issubclass(method, PaDiM | PatchCore) and hasattr(config, "pretrained")
+    settings = {"pretrained": config.pretrained} if pretrained else {}
     return method(config.detector(model=replace(config.model, name=name)), optim, seed, folder, **settings)

@@ -102,8 +102,9 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     else:
         lines.append(f"Threshold by the rule {rule} from validation normals and known anomalies, never from the test.")
     fitted = len(split(counts["train"], config.images.validation_fraction, 0)[0])  # the others are validation normals
-    if fitted > MAX_IMAGES and {"padim", "patchcore"} & set(config.methods):
-        lines.append(f"padim, patchcore: fitted on a random choice of {MAX_IMAGES:,} training images.")
+    thinned = [name for name in ("padim", "patchcore", "patchcore_coarse") if name in config.methods]
+    if fitted > MAX_IMAGES and thinned:
+        lines.append(f"{', '.join(thinned)}: fitted on a random choice of {MAX_IMAGES:,} training images.")
     if frame.get("robust_worst_mean", pd.Series(dtype=float)).notna().any():
         lines.append(
             "Clean, mean over changes, worst change: the smaller one of TPR and TNR on the unchanged test and under "

@@ -287,10 +287,10 @@ def test_mean_roc_hand_computed() -> None:
 
 @pytest.mark.parametrize(("train", "said"), [(3300, False), (3400, True)])  # of 3,300 a tenth is for validation
 def test_a_random_choice_is_noted_where_there_was_one(train: int, said: bool) -> None:
-    config = CompareConfig(methods=["padim"], images=ImageConfig(validation_fraction=0.1))
+    config = CompareConfig(methods=["padim", "patchcore_coarse"], images=ImageConfig(validation_fraction=0.1))
     data = {"root": "wells", "images": {"train": train, "known": 1, "test": 2}, "masks": False}
     lines = notes(pd.DataFrame({"method": ["padim"], "note": [""]}), config, data)
-    assert ("padim, patchcore: fitted on a random choice of 3,000 training images." in lines) == said
+    assert ("padim, patchcore_coarse: fitted on a random choice of 3,000 training images." in lines) == said
 
 
 def test_small_texts() -> None:
