@@ -83,9 +83,20 @@ def export_model(detector: Detector, checkpoint: Path | None = None) -> onnx.Mod
         checkpoint: the file it comes from, whose digest is stored.
 
     Raises:
-        UserError: the detector is not calibrated, or its verdict is scaled by the past of a camera.
+        UserError: the detector is not calibrated, rebuilds features and no image, reads letterboxed images, or its
+            verdict is scaled by the past of a camera.
     """
     detector.check_calibrated()
+    if "image" not in detector.model.gives:
+        raise UserError(
+            f"checkpoint: {detector.config.model.name} rebuilds features of a frozen network, which the graph does not "
+            "hold; expected a detector that rebuilds images (score.py and serve.py take this one)"
+        )
+    if detector.config.images.fit != "resize":
+        raise UserError(
+            f"checkpoint: its images are read with images.fit {detector.config.images.fit}, the graph stretches them; "
+            "expected resize"
+        )
     if detector.scores[detector.primary].causal is not None:
         raise UserError(
             f"checkpoint: score {detector.primary!r} is scaled by the past of a camera, which a graph of one frame "

@@ -27,6 +27,9 @@ from mnad.model.build import config_class  # noqa: E402
 from mnad.model.inference import fold_batch_norms  # noqa: E402
 from mnad.run import UserError  # noqa: E402
 from mnad.runtime.model import FORMAT, Model  # noqa: E402
+from mnad.scoring.threshold import Threshold  # noqa: E402
+from tests.model.test_feature_mnad import config as surface_config  # noqa: E402
+from tests.stub_network import stub  # noqa: E402, F401
 
 TERMS = ["psnr", "peak_error", "ellipse_error", "wall_hue", "glitter", "relative_wall_hue", "relative_glitter"]
 SIZES = [(5, 7), (16, 24), (32, 48), (15, 40), (40, 20), (27, 49), (33, 61), (32, 49), (48, 48), (64, 96), (96, 96)]
@@ -255,3 +258,18 @@ def test_models_that_cannot_be_run(exported: Path, tmp_path: Path):
         Model(saved(model, tmp_path / "other.onnx"))
     with pytest.raises(UserError, match="bfloat16 with onnxruntime; expected --backend openvino"):
         Model(exported, precision="bfloat16")
+
+
+@pytest.mark.usefixtures("stub")
+def test_a_detector_of_features_is_refused_in_one_line() -> None:
+    detector = Detector(surface_config())
+    detector.thresholds["surface"] = Threshold(1.0, "normal_quantile", "by hand")
+    with pytest.raises(UserError, match=r"mnad_features rebuilds features .* expected a detector that rebuilds images"):
+        export_model(detector)
+
+
+def test_letterboxed_images_are_refused() -> None:
+    detector = calibrated()
+    detector.config.images.fit = "letterbox"
+    with pytest.raises(UserError, match=r"images\.fit letterbox, the graph stretches them; expected resize"):
+        export_model(detector)
