@@ -22,8 +22,10 @@ from mnad.run import UserError
 from mnad.run.checkpoint import tensors_digest
 
 SMOOTHING = 4 / 224  # deviation of the blur of an anomaly map in shorter sides; PaDiM and PatchCore: 4 pixels of 224
+COARSEST = 0.5  # weight of the coarsest stride in an anomaly map, the others have 1: it sees too far to point well
 PIXELS = 16 * 224 * 224  # of the images that the network sees at once: what fits into a cache, and into 1 GB at 1024
 PROJECTION_SEED = 0
+TINY = 1e-6  # keeps the logarithms finite, in units of what is usual
 SHORT_SIDE = 64  # pixels; smaller images are enlarged, or the maps would have few positions
 
 
@@ -53,7 +55,7 @@ class FeatureMNAD(Network):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"distance", "features"})
-    scale: Tensor  # 3 x P or 3 x 1: mean distance, error and detail of normals that the memory has not seen
+    scale: Tensor  # (2 + S) x P or x 1: mean terms (see `recall`) of normals that the memory has not seen
     digest: Tensor  # 32 bytes, SHA-256 of the frozen network's weights
 
     def __init__(
@@ -73,18 +75,22 @@ class FeatureMNAD(Network):
         self._frozen = [frozen]  # in a list, so that neither state nor parameters hold it
         if not strides or not set(strides) <= set(frozen.channels):
             raise UserError(f"model.strides: expected some of {list(frozen.channels)}, got {list(strides)}")
-        generator, self.dim = torch.Generator().manual_seed(PROJECTION_SEED), 0
+        generator, self.widths = torch.Generator().manual_seed(PROJECTION_SEED), list[int]()
         for stride in self.strides:  # drawn from one seed, so not stored
-            self.fine = self.dim  # channels of all strides but the coarsest
             width = frozen.channels[stride]
-            self.dim += min(width, channels)
+            self.widths.append(min(width, channels))
             drawn = torch.randn(width, channels, generator=generator, device="cpu") / width**0.5
             self.register_buffer(f"projection{stride}", drawn if width > channels else None, persistent=False)
-        self.fine = self.fine or self.dim
-        self.register_buffer("scale", torch.ones(3, 1))
+        self.dim = sum(self.widths)
+        self.register_buffer("scale", torch.ones(self.terms, 1))
         named = bytes.fromhex(tensors_digest(frozen.state_dict()))
         self.register_buffer("digest", torch.tensor(list(named), dtype=torch.uint8))
         self.places = PlaceMemory(self.dim, ridge)
+
+    @property
+    def terms(self) -> int:
+        """2 + S, see :meth:`recall`."""
+        return 2 + len(self.strides)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FeatureMNAD":
         """Move the frozen network with the rest."""
@@ -101,6 +107,12 @@ class FeatureMNAD(Network):
                 f"weights of {self._frozen[0].package} that are installed here, {found}"
             )
         if f"{prefix}scale" in state:
+            found_terms = len(state[f"{prefix}scale"])
+            if found_terms != self.terms:
+                raise UserError(
+                    f"checkpoint: its scale has {found_terms} terms, of a revision before 2026-11-28; expected "
+                    f"{self.terms}, train it anew"
+                )
             self.scale = torch.ones_like(state[f"{prefix}scale"], device=self.scale.device)
         super()._load_from_state_dict(state, prefix, *others)
 
@@ -153,9 +165,9 @@ class FeatureMNAD(Network):
         """Whiten and read features, B x D x H' x W'.
 
         Returns:
-            queries and what was read, H'W' x B x D; and 3 x H'W' x B, not divided by ``scale`` yet: squared distance to
-            the nearest item, squared error of what was read, and its detail, that of the finer strides alone. (The
-            whitening is triangular, so the first channels are whitened among themselves.)
+            queries and what was read, H'W' x B x D; and (2 + S) x H'W' x B, not divided by ``scale`` yet: squared
+            distance to the nearest item, squared error of what was read, and the part of each stride in that error,
+            finest first. (The whitening is triangular, so the part of a stride is what the finer ones leave open.)
         """
         x = self.by_place(features)
         count, parts = len(x), []
@@ -165,18 +177,23 @@ class FeatureMNAD(Network):
                 z = self.places.whiten(rows.to(self.places.mean), part)
                 read, distance = self.places.read(z, part)
                 error = (z - read).square()
-                parts.append((z, read, distance, error.sum(dim=2), error[:, :, : self.fine].sum(dim=2)))
+                by_stride = [part_error.sum(dim=2) for part_error in error.split(self.widths, dim=2)]
+                parts.append((z, read, distance, error.sum(dim=2), *by_stride))
         found = [torch.cat(values, dim=1 if count == 1 else 0) for values in zip(*parts, strict=True)]
         z, read, *terms = (values.reshape(-1, len(features), *values.shape[2:]) for values in found)
         return z, read, torch.stack(terms)
 
     def standardised(self, terms: Tensor, scale: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
-        """Terms 3 x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is usual
-        at the place."""
+        """Terms (2 + S) x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is
+        usual at the place. ``detail`` is the geometric mean of the strides' parts, the coarsest with the weight
+        ``COARSEST``."""
         maps = [
             smooth((values / usual[:, None]).T.reshape(-1, *size)) for values, usual in zip(terms, scale, strict=True)
         ]
-        return dict(zip(("distance", "error", "detail"), maps, strict=True))
+        distance, error, *by_stride = maps
+        weights = [1.0] * (len(by_stride) - 1) + [COARSEST]
+        logarithms = sum(w * values.clamp_min(TINY).log() for w, values in zip(weights, by_stride, strict=True))
+        return {"distance": distance, "error": error, "detail": (logarithms / sum(weights)).exp()}
 
     def forward(self, x: Tensor) -> Output:
         """B x 3 x H x W in [-1, 1] -> :class:`Output`, whose ``output`` are the rebuilt features B x D x H' x W'.
@@ -200,5 +217,5 @@ class FeatureMNAD(Network):
         )
 
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
-        """Detail of each position, enlarged and blurred: B x H x W. The coarsest features see too far to point."""
+        """Detail of each position, enlarged and blurred: B x H x W."""
         return full_size(out.detail, target.shape[2:])  # type: ignore[arg-type]

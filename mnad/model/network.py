@@ -31,7 +31,7 @@ class Output:
     nearest: Tensor | None = None  # K, row of the nearest item in `Memory.items`
     distance: Tensor | None = None  # B x H' x W', mean squared difference to the nearest item
     error: Tensor | None = None  # B x H' x W', error of the rebuilt features in units of normal ones
-    detail: Tensor | None = None  # B x H' x W', the same of the finer strides alone, for maps
+    detail: Tensor | None = None  # B x H' x W', the same, geometric mean over strides, for maps
     compactness: Tensor | None = None  # scalar
     separateness: Tensor | None = None  # scalar, train mode only
     updated_items: Tensor | None = None  # like `Memory.items`, train mode only; written by `Memory.update`

@@ -71,7 +71,8 @@ def fit_memory(model: FeatureMNAD, x: Tensor, grid: tuple[int, int], scope: str,
 
 
 def unseen(model: FeatureMNAD, x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Terms of features H'W' x N x D that the memory has not seen: 3 x H'W' x N, without any scale."""
+    """Terms of features H'W' x N x D that the memory has not seen: (2 + S) x H'W' x N, without any
+    scale."""
     found = []
     for part in x.split(64, dim=1):
         features = part.permute(1, 2, 0).reshape(part.shape[1], -1, *grid)
@@ -80,19 +81,20 @@ def unseen(model: FeatureMNAD, x: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def usual(values: Tensor, scope: str) -> Tensor:
-    """The scale: mean over unseen normals, 3 x H'W' x N -> 3 x H'W' (3 x 1 for a shared memory), each position's drawn
-    towards that of all as if ``PRIOR`` images more had shown the latter; of the detail, half way."""
+    """The scale: mean over unseen normals, (2 + S) x H'W' x N -> (2 + S) x H'W' (x 1 for a shared memory), each
+    position's drawn towards that of all as if ``PRIOR`` images more had shown the latter; of the strides' parts, half
+    way."""
     everywhere = values.mean(dim=(1, 2))[:, None]
     if scope == "shared":
         return everywhere
     count = values.shape[2]
     scale = (values.sum(dim=2) + PRIOR * everywhere) / (count + PRIOR)
-    scale[2] = (values[2].mean(dim=1) + everywhere[2]) / 2
+    scale[2:] = (values[2:].mean(dim=2) + everywhere[2:]) / 2
     return scale
 
 
 def standardised(model: FeatureMNAD, values: Tensor, scale: Tensor, grid: tuple[int, int]) -> Output:
-    """What the terms of a score read, from 3 x H'W' x N."""
+    """What the terms of a score read, from (2 + S) x H'W' x N."""
     blank = values.new_zeros(values.shape[2], 0)
     return Output(blank, blank, (), **model.standardised(values, scale, grid))  # type: ignore[arg-type]
 
@@ -139,7 +141,7 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     quality: dict[str, float] = {}
     best = None
     for scope in scopes:
-        normal = torch.zeros(3, len(x), x.shape[1])  # type: ignore[attr-defined]
+        normal = torch.zeros(model.terms, len(x), x.shape[1])  # type: ignore[attr-defined]
         wrong = torch.zeros_like(normal)
         for seen, held in pairs:
             fit_memory(model, x[:, seen], grid, scope, seed)  # type: ignore[arg-type, call-overload]

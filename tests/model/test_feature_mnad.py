@@ -139,3 +139,27 @@ def test_the_checkpoint_holds_the_options_of_its_own_model_only() -> None:
     assert stored["strides"] == [8, 16] and "memae_items" not in stored
     plain = DetectorConfig(model=FeatureConfig(name="mnad", width=4, item_dim=8))
     assert "strides" not in Detector(plain)._stored_config()["model"]
+
+
+def test_a_map_is_the_geometric_mean_of_the_strides_the_coarsest_by_half() -> None:
+    model = FeatureMNAD(strides=[8, 16])
+    values = torch.tensor([2.0, 3.0, 4.0, 9.0])  # distance, error, parts of the strides 8 and 16
+    terms = values[:, None, None].expand(-1, 4, 1)
+    scale = torch.tensor([2.0, 1.0, 1.0, 1.0])[:, None]
+    maps = model.standardised(terms, scale, (2, 2))
+    assert maps["distance"].flatten().tolist() == [1] * 4 and maps["error"].flatten().tolist() == [3] * 4
+    assert maps["detail"].flatten().tolist() == pytest.approx([(4 * 9**0.5) ** (1 / 1.5)] * 4)  # 12 ^ (2/3) = 5.24
+
+
+def test_the_parts_of_the_strides_make_up_the_error(detector) -> None:
+    features = detector.model.encode(torch.rand(2, 3, SIDE, SIDE) * 2 - 1)
+    _, _, terms = detector.model.recall(features)
+    assert terms.shape == (4, 64, 2)
+    torch.testing.assert_close(terms[2:].sum(dim=0), terms[1])
+
+
+def test_a_checkpoint_with_another_scale_has_to_be_made_anew(detector) -> None:
+    state = detector.model.state_dict()
+    state["scale"] = state["scale"][:3]
+    with pytest.raises(UserError, match=r"scale has 3 terms, .* expected 4, train it anew"):
+        FeatureMNAD(strides=[8, 16], items=5).load_state_dict(state)
