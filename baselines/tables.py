@@ -11,6 +11,7 @@ from baselines.config import CompareConfig
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
 from baselines.summary import COSTS, PIXELS, collect, summarise
+from mnad.data.checks import finding_lines
 from mnad.data.images import split
 from mnad.data.mvtec import categories
 from mnad.data.sizes import follow_data
@@ -112,17 +113,7 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
         )
     if data["masks"]:
         lines.append("Pixel AUROC and AUPRO (false positive rates up to 0.3) are taken at the image size above.")
-    for key, text in (
-        ("duplicates_test_train", "test images are also training images: results are too good"),
-        ("duplicates_test_known", "test images are also known anomalies: results are too good"),
-        (
-            "duplicates_known_train",
-            "known anomalies are also training images, which spoils a threshold that rests on them",
-        ),
-        ("grey_images_among_colour", "grey images stand among coloured ones"),
-    ):
-        if data.get(key):
-            lines.append(f"Warning: {data[key]} {text}.")
+    lines += [f"Warning: {line}." for line in finding_lines(data)]
     for _, line in frame.iterrows():
         if isinstance(line.get("doubts"), str) and line["doubts"]:
             lines.append(f"Doubt: {line['method']}, score '{line['score']}', {line['doubts']}.")

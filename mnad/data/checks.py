@@ -8,6 +8,20 @@ import numpy as np
 from mnad.data.images import Images
 from mnad.run import UserError
 
+FINDINGS = {  # of `Photographs.read`: what their number means
+    "duplicates_test_train": "test images are also training images: results are too good",
+    "duplicates_test_known": "test images are also known anomalies: results are too good",
+    "duplicates_known_train": (
+        "known anomalies are also training images, which spoils a threshold that rests on them"
+    ),
+    "grey_images_among_colour": "grey images stand among coloured ones",
+}
+
+
+def finding_lines(findings: Mapping[str, object]) -> list[str]:
+    """What ``findings`` (counts by the keys of ``FINDINGS``) say of a result, a line for each that is not 0."""
+    return [f"{findings[key]} {text}" for key, text in FINDINGS.items() if findings.get(key)]
+
 
 def duplicates(roles: Mapping[str, Images]) -> dict[str, int]:
     """How many images of a later role are, byte for byte, also in an earlier one; warns when there are any.

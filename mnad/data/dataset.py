@@ -72,6 +72,7 @@ class Photographs:
     def __init__(self, layout: Layout, images: ImageConfig, allow_mixed: bool = False, skip_bad: bool = False) -> None:
         self.layout, self.images, self.allow_mixed, self.skip_bad = layout, images, allow_mixed, skip_bad
         self.skipped: dict[str, list[str]] = {}
+        self.findings: dict[str, object] = {}  # of `read`
         self.root, self.labels, self.layout_name = layout.root, layout.labels, layout.name
 
     def _open(self, role: str, name: str) -> Images:
@@ -136,7 +137,8 @@ class Photographs:
         roles = {role: images for role, images in roles.items() if images is not None}
         grey = check_colours(roles, self.labels, self.allow_mixed)
         skipped = {"left_out": self.skipped} if self.skipped else {}
-        return {"grey_images_among_colour": grey, **duplicates(roles), **skipped}
+        self.findings = {"grey_images_among_colour": grey, **duplicates(roles), **skipped}
+        return self.findings
 
     def split_record(self, seed: int) -> dict[str, object]:
         """See :class:`Dataset`; ``sha256`` says what the training and the threshold have seen, whatever its name."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnad.data.checks import finding_lines
 from mnad.data.dataset import Photographs, Videos
 from mnad.detector import Detector
 from mnad.evaluation.items import Reader, read_items
@@ -105,7 +106,9 @@ def write_run_report(
     evaluation = list(evaluations.values())[-1]
     summary = summarise(detector, data, evaluation)
     memory = memory_section(detector, data, evaluation) if isinstance(data, Photographs) else None
-    doubts = evaluation.scores.get(detector.primary, {}).get("doubts", [])
+    doubts = list(evaluation.scores.get(detector.primary, {}).get("doubts", []))
+    if isinstance(data, Photographs):
+        doubts += finding_lines(data.findings)
     title = f"{folder.name}: test of {data.root.name}"
     known = against_labels(evaluation, detector.primary)
     return write_report(folder / "report.html", summary, detector, title, doubts=doubts, known=known, memory=memory)

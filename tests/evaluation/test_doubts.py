@@ -67,3 +67,15 @@ def test_the_report_begins_with_the_doubts(tiny_run: Path, tiny_wells: Path, tmp
     assert page.index("Doubt: AUROC 0.500 may be chance.") < page.index("without a verdict")
     sure = write_run_report(tmp_path, detector, data, {TEST: Evaluation({}, table, 1.0)}).read_text()
     assert "Doubt:" not in sure
+
+
+def test_the_report_names_what_is_in_training_and_test(tiny_run: Path, wells: Path, tmp_path: Path):
+    (wells / "train" / "a_copy.jpg").write_bytes(next((wells / "test" / "imgs").iterdir()).read_bytes())
+    detector = Detector.load(tiny_run)
+    data = open_dataset(DataConfig(data=wells), detector.config.images, "recon")
+    with pytest.warns(UserWarning, match="1 of 28 test images are also in the train images"):
+        data.read()
+    table = pd.DataFrame({"file": data.test_names, f"score_{detector.primary}": np.zeros(len(data.labels))})
+    table[f"verdict_{detector.primary}"] = 0
+    page = write_run_report(tmp_path, detector, data, {TEST: Evaluation({}, table, 1.0)}).read_text()
+    assert "Doubt: 1 test images are also training images: results are too good." in page
