@@ -100,6 +100,18 @@ def test_the_same_seed_gives_the_same_memory() -> None:
     assert found[0].equal(found[1])
 
 
+def test_a_shared_memory_judges_the_same_after_loading_and_in_other_batches(tmp_path) -> None:
+    detector = Detector(config(item_scope="shared", bank=30))
+    validation = images(shifted(6, 2))
+    fit(detector.model, images(shifted(24, 1)), validation, 0)
+    detector.calibrate(validation)
+    detector.save(tmp_path / "model.safetensors")
+    again, pixels = Detector.load(tmp_path / "model.safetensors"), shifted(70, 5)
+    assert np.array_equal(again.score(pixels), detector.score(pixels))
+    judged = [verdict.score for verdict in again.predict(list(pixels), batch_size=7)]
+    np.testing.assert_allclose(judged, detector.score(pixels), atol=1e-4)  # rounding: batches change the convolutions
+
+
 def test_blank_images_are_refused() -> None:
     blank = np.full((6, SIDE, SIDE, 3), 90, np.uint8)
     with pytest.raises(UserError, match="sees the same everywhere; expected images with contents"):
