@@ -28,6 +28,7 @@ from mnad.scoring.drift import Reference
 from mnad.scoring.scores import Score
 from mnad.scoring.threshold import Threshold
 
+PIXELS = 64 * 320 * 320  # that are scored at once at most, so that memory stays flat: 6 images of 1024 x 1024
 Images = Source | np.ndarray | Sequence[np.ndarray | Path | str]  # what a detector scores
 
 
@@ -128,6 +129,12 @@ class Core(Measuring):
             raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
 
     @property
+    def together(self) -> int:
+        """Images that are scored at once at most, few large ones."""
+        height, width = self.size
+        return max(1, PIXELS // (height * width))
+
+    @property
     def past(self) -> int:
         """Frames before the one that is judged: 4 for prediction, 0 for photographs."""
         return past_frames(self.config.model.variant)
@@ -178,9 +185,10 @@ class Core(Measuring):
         in memory.
 
         Args:
+            batch_size: fewer where :attr:`together` says so.
             counts: M numbers to which is added how many queries have each item as their nearest.
         """
-        source = self.source(images, name)
+        source, batch_size = self.source(images, name), min(batch_size, self.together)
 
         @torch.inference_mode()
         def work(indices: np.ndarray) -> tuple[dict[str, np.ndarray], Tensor | None]:

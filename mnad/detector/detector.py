@@ -93,6 +93,10 @@ class Detector(Calibrated):
             UserError: the detector is not calibrated.
         """
         self.check_calibrated()
+        if len(frames) > self.together:
+            parts = [slice(first, first + self.together) for first in range(0, len(frames), self.together)]
+            each = (self.judge(names[p], frames[p], statistics, pasts and pasts[p]) for p in parts)
+            return list(itertools.chain.from_iterable(each))
         with torch.inference_mode():
             x, target = (part.to(self.device) for part in Windows(frames).inputs(np.arange(len(frames))))
             factors = None if self.correction is None else self.correction.gains(target)

@@ -89,6 +89,18 @@ def test_scores_survive_the_checkpoint(detector, tmp_path) -> None:
     assert again.thresholds == detector.thresholds
 
 
+def test_large_images_are_scored_a_few_at_a_time(detector, monkeypatch) -> None:
+    pixels, sizes, encode = normals(7, 8), [], detector.model.encode
+    monkeypatch.setattr(detector.model, "encode", lambda x: sizes.append(len(x)) or encode(x))
+    expected = detector.score(pixels)
+    assert sizes == [7]
+    monkeypatch.setattr("mnad.detector.core.PIXELS", 3 * SIDE * SIDE)
+    assert detector.score(pixels) == pytest.approx(expected, abs=1e-5)
+    judged = [verdict.score for verdict in detector.predict(list(pixels))]
+    assert judged == pytest.approx(expected.tolist(), abs=1e-5)
+    assert sizes == [7, 3, 3, 1, 3, 3, 1]
+
+
 def test_a_checkpoint_with_other_frozen_weights_is_refused(detector, tmp_path, monkeypatch) -> None:
     detector.save(tmp_path / "model.safetensors")
     monkeypatch.setattr(feature_mnad, "load_pretrained", lambda: StubNetwork(1))
