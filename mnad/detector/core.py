@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnad.config import DetectorConfig, past_frames
+from mnad.config import DetectorConfig, Fit, past_frames
 from mnad.data.clips import Windows, as_source, check_frames
 from mnad.data.images import Images as Photos
 from mnad.data.images import to_input
@@ -127,6 +127,11 @@ class Core(Measuring):
         """Raises ``UserError`` for a detector that predicts frames of videos, which need those before them."""
         if self.model.variant != "recon":
             raise UserError("checkpoint: predicts frames of videos; expected one of the variant recon for photographs")
+
+    @property
+    def image_fit(self) -> Fit:
+        """How photographs become that size, see :func:`mnad.data.images.fitted`."""
+        return self.config.images.fit
 
     @property
     def together(self) -> int:

@@ -61,7 +61,7 @@ class Detector(Calibrated):
         for index, image in part:
             name = f"#{index}" if isinstance(image, np.ndarray) else str(image)
             try:
-                pixels.append(fitted(read_photo(image).pixels, self.config.images.size, self.config.images.fit))
+                pixels.append(fitted(read_photo(image).pixels, self.size, self.image_fit))
                 rows.append(len(found))
                 found.append(Verdict(name))
             except UserError as error:

@@ -20,10 +20,14 @@ from mnad.run.files import write_text
 
 MARK = "<!-- drawn by scripts/train_mnad.py or scripts/evaluate.py -->"
 EACH = 2  # pictures of each kind
+REBUILT = "what the model rebuilds; anomaly map, lighter where they differ more, one scale for all."
+FEATURES = (
+    "anomaly map, lighter where the rebuilt features, which cannot be shown, differ more, in units of what is usual."
+)
 SHOWS = (
     "Columns: normal pictures with a median score, those with the highest score (the hardest), anomalies with a median "
-    "score, and those with the lowest (the hardest); so nothing is hand-picked. Lines: input; what the model rebuilds; "
-    "anomaly map, lighter where they differ more, one scale for all. Above each: score and verdict."
+    "score, and those with the lowest (the hardest); so nothing is hand-picked. Lines: input; "
+    f"{REBUILT} Above each: score and verdict."
 )
 
 
@@ -90,15 +94,15 @@ def draw_reconstructions(
     rebuilt, maps = detector.reconstruct(np.stack([frames for _, _, (_, frames) in seen]))
     threshold = detector.thresholds[detector.primary].value
     verdicts = [f"{score:.2f}, {'flagged' if score >= threshold else 'passed'}" for score in test.scores]
+    features = "image" not in detector.model.gives
     panels = [
-        Rebuilt(photo, output, error, name, verdicts[i])
+        Rebuilt(photo, None if features else output, error, name, verdicts[i])
         for (name, i, (photo, _)), output, error in zip(seen, rebuilt, maps, strict=True)
     ]
     plot_reconstructions(path, panels)
     files = ", ".join(test.names[i] for _, i, _ in seen)
     source = f"Score '{detector.label(detector.primary)}', threshold {threshold:.4g}; test of `{data.root}`: {files}."
-    if "image" not in detector.model.gives:
-        source += " The model rebuilds features, which cannot be shown: its lines repeat the input."
-    caption = Caption(f"What {detector.config.model.name} rebuilds", SHOWS, source)
+    shows = SHOWS.replace(REBUILT, FEATURES) if features else SHOWS
+    caption = Caption(f"What {detector.config.model.name} rebuilds", shows, source)
     write_text(caption_path(path.parent, path.stem), caption.markdown(MARK))
     return path

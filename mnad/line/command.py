@@ -15,7 +15,7 @@ from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
 from mnad.line.film import Curve, one_film, written_film
 from mnad.line.gauge import LineGauge
-from mnad.line.report import MAP_CEILING, MARK, heat, write_report
+from mnad.line.report import MARK, heat, write_report
 from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
 from mnad.line.screen import screen
 from mnad.line.sources import is_stream, shots
@@ -54,7 +54,7 @@ def write_map(folder: Path, detector: Detector, one: Scored) -> None:
     target = folder / file_name(one.verdict.path, ".npy")
     with atomic_path(target) as temporary, temporary.open("wb") as file:
         np.save(file, values)
-    write_picture(target.with_suffix(".png"), heat(values, MAP_CEILING))
+    write_picture(target.with_suffix(".png"), heat(values, detector.model.map_ceiling))
 
 
 def overlaid(scored: Iterable[Scored], folder: Path) -> Iterator[Scored]:

@@ -16,7 +16,7 @@ from mnad.data.reading import resize
 from mnad.data.videos import open_film
 from mnad.detector import Detector
 from mnad.line.boxes import COLOURS
-from mnad.line.report import MAP_CEILING, heat
+from mnad.line.report import heat
 from mnad.line.scoring import Scored
 from mnad.line.sources import is_film, is_stream
 from mnad.report.plots import plot_film
@@ -61,12 +61,12 @@ def film_rate(path: Path) -> float:
     return found if math.isfinite(found) and 0 < found <= 1000 else RATE
 
 
-def with_map(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """``picture`` (H x W x 3 uint8 RGB) under its anomaly map (any size, squared error on [0, 1]): the larger its root,
-    the more is hidden, from red to white at :data:`mnad.line.report.MAP_CEILING`; a hundredth of that hides nothing."""
+def with_map(picture: np.ndarray, values: np.ndarray, ceiling: float) -> np.ndarray:
+    """``picture`` (H x W x 3 uint8 RGB) under its anomaly map (any size): the larger its root, the more is hidden,
+    from red to white at ``ceiling``; a hundredth of that hides nothing."""
     height, width = picture.shape[:2]
     grown = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
-    root = np.sqrt(np.clip(grown / MAP_CEILING, 0, 1))
+    root = np.sqrt(np.clip(grown / ceiling, 0, 1))
     cover = np.clip(2 * (root - 0.1), 0, 0.85)[..., None]
     return (picture * (1 - cover) + heat(0.5 + 0.5 * root, 1) * cover).round().astype(np.uint8)
 
@@ -98,7 +98,7 @@ class FilmWriter:
             picture = self._sized(one.picture)
             if one.frames is not None:
                 _, (values,) = self.detector.reconstruct(one.frames[None])
-                picture = with_map(picture, values)
+                picture = with_map(picture, values, self.detector.model.map_ceiling)
             self.last = picture
         if self.last is None:
             return

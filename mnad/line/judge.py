@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from mnad.data.images import fitted
 from mnad.data.reading import read_pixels, resize
 from mnad.detector import Detector
 from mnad.line.boxes import Box
 from mnad.line.gauge import LineGauge
-from mnad.line.report import MAP_CEILING
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
 
@@ -49,7 +49,7 @@ class Part:
         well: its id; empty where all of the photograph is one.
         pixels: H x W x 3 uint8 of the model's size; None beside an error.
         thumbnail: as an address (``data:``).
-        map: H x W float32 if it was asked for.
+        map: H x W float32 if it was asked for, 1 and more is the brightest.
         size: (height, width) of the well in the photograph.
     """
 
@@ -80,7 +80,7 @@ def thumbnail(picture: np.ndarray) -> str:
 
 def map_png(part: Part) -> bytes:
     """The anomaly map of ``part`` as a PNG of the well's own size, at most 1024 pixels long; dark is as expected."""
-    values = np.clip(part.map / MAP_CEILING * 255, 0, 255).astype(np.uint8)
+    values = np.clip(part.map * 255, 0, 255).astype(np.uint8)
     scale = min(1, 1024 / max(part.size))
     height, width = (max(1, round(side * scale)) for side in part.size)
     shown = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -127,7 +127,7 @@ class Judge:
             cut = box.cut(picture, upload.name) if box else picture
         except UserError as found:
             return Part(Verdict(name, error=str(found)), well)
-        pixels = resize(cut, self.size).copy()  # a view would keep all of a large photograph
+        pixels = fitted(cut, self.size, self.detector.image_fit).copy()  # a view would keep all of a large photograph
         return Part(Verdict(name), well, pixels, thumbnail(cut), size=cut.shape[:2])
 
     def compute(self, some: list[Judged]) -> list[Judged]:
@@ -140,5 +140,6 @@ class Judge:
             self.gauge.update(part.verdict)
         for judged in some:
             if judged.wants_map and judged.parts[0].pixels is not None:
-                judged.parts[0].map = self.detector.anomaly_map(judged.parts[0].pixels[None])[0]
+                values = self.detector.anomaly_map(judged.parts[0].pixels[None])[0]
+                judged.parts[0].map = values / self.detector.model.map_ceiling
         return some

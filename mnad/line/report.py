@@ -21,7 +21,6 @@ from mnad.run.verdict_table import CsvWriter, json_row
 
 MARK = '<!doctype html>\n<html lang="en" data-page="mnad-report">'  # how a report begins
 SHOWN = 320  # longer side of a picture in the page, in pixels, at most
-MAP_CEILING = 0.05  # mean squared error that is the brightest in a written map, the same in all
 
 
 @dataclass
@@ -65,7 +64,8 @@ def shown_row(verdict: Verdict) -> dict[str, object]:
 
 
 def cards(summary: Summary, detector: Detector, batch: int = 16) -> list[dict[str, object]]:
-    """The flagged pictures, worst first, each with photograph, reconstruction and map. One scale for all maps."""
+    """The flagged pictures, worst first, each with photograph, reconstruction (unless the model rebuilds features) and
+    map. One scale for all maps."""
     entries = [(verdict, view) for verdict, view in summary.flagged.sorted() if view is not None]
     found: list[dict[str, object]] = []
     maps: list[np.ndarray] = []
@@ -73,7 +73,9 @@ def cards(summary: Summary, detector: Detector, batch: int = 16) -> list[dict[st
         part = entries[start : start + batch]
         outputs, errors = detector.reconstruct(np.stack([frames for _, (_, frames) in part]))
         for (verdict, (photo, _)), output, error in zip(part, outputs, errors, strict=True):
-            found.append({"row": shown_row(verdict), "photograph": jpeg(photo), "reconstruction": jpeg(output)})
+            found.append({"row": shown_row(verdict), "photograph": jpeg(photo)})
+            if "image" in detector.model.gives:
+                found[-1]["reconstruction"] = jpeg(output)
             maps.append(error)
     if maps:
         ceiling = float(np.quantile(np.stack(maps), 0.995))

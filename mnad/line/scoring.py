@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 import cv2
 import numpy as np
 
+from mnad.config import Fit
 from mnad.data.reading import resize
 from mnad.line.boxes import Box
 from mnad.line.sources import Shot
@@ -37,6 +38,11 @@ class Judge(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of what the model sees."""
+        ...
+
+    @property
+    def image_fit(self) -> Fit:
+        """How pictures become that size, see :class:`mnad.config.ImageConfig`."""
         ...
 
     @property
@@ -161,7 +167,18 @@ def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
     return resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
 
 
-def cut_shot(shot: Shot, size: tuple[int, int], wanted: Wanted) -> tuple[list[Cut], np.ndarray | None]:
+def sized(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
+    """H x W x 3 uint8 at ``size``; an export only stretches, and runs without PyTorch."""
+    if fit == "resize":
+        return resize(picture, size)
+    from mnad.data.images import fitted
+
+    return fitted(picture, size, fit)
+
+
+def cut_shot(
+    shot: Shot, size: tuple[int, int], wanted: Wanted, fit: Fit = "resize"
+) -> tuple[list[Cut], np.ndarray | None]:
     """Decode one shot into its wells, and the whole picture if that is ``wanted``; errors stand in the wells."""
     boxes: Sequence[Box | None] = wanted.boxes or (None,)
     names = [shot.name if box is None else f"{shot.name}#{box.id}" for box in boxes]
@@ -181,7 +198,7 @@ def cut_shot(shot: Shot, size: tuple[int, int], wanted: Wanted) -> tuple[list[Cu
             continue
         # a view of a large picture would keep all of it
         view = small(part).copy() if wanted.view else None
-        cuts.append(Cut(name, shot.film, box, np.ascontiguousarray(resize(part, size)), view))
+        cuts.append(Cut(name, shot.film, box, np.ascontiguousarray(sized(part, size, fit)), view))
     return cuts, picture if wanted.picture else None
 
 
@@ -255,7 +272,7 @@ def score(
     size, films = detector.size, films or Films(detector)
 
     def cut(group: Group[Shot]) -> list[tuple[Shot, list[Cut], np.ndarray | None]]:
-        return [(shot, *cut_shot(shot, size, wanted)) for shot in group.members]
+        return [(shot, *cut_shot(shot, size, wanted, detector.image_fit)) for shot in group.members]
 
     def parts(decoded: Iterable[tuple[Shot, list[Cut], np.ndarray | None]]) -> Iterator[Group[Scored]]:
         part: list[Scored] = []

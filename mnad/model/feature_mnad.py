@@ -55,6 +55,7 @@ class FeatureMNAD(Network):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"distance", "features"})
+    map_ceiling: ClassVar[float] = 3.0  # times what is usual
     scale: Tensor  # (2 + S) x P or x 1: mean terms (see `recall`) of normals that the memory has not seen
     digest: Tensor  # 32 bytes, SHA-256 of the frozen network's weights
 

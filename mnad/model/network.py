@@ -65,12 +65,14 @@ class Network(nn.Module):
             (``output`` are those, with their ``error``). Terms that need another thing are dropped from its scores.
         held_out: output of normals that was taken before the last fit, which has seen them; calibration takes it in
             place of the validation images. None for a model that has not seen those.
+        map_ceiling: value of :meth:`anomaly_map` that is the brightest in a written picture of it, the same in all.
         loss_weights: the terms of its loss besides the pixel error, with the weight of their paper (None: it depends
             on the variant, see :meth:`mnad.config.OptimConfig.resolved`).
     """
 
     memory: "Memory | None"
     held_out: "Output | None" = None
+    map_ceiling: ClassVar[float] = 0.05
     loss_weights: ClassVar[dict[str, float | None]] = {}
 
     def __init__(self, variant: Variant = "recon") -> None:

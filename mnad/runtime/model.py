@@ -112,6 +112,7 @@ class Model:
     Attributes:
         metadata: the texts of the file: ``format``, ``name``, ``config``, ``terms``, ``record`` and more.
         size: (height, width) of what the network sees.
+        image_fit: the graph stretches every picture.
         past: frames before the one that is judged: 4 for prediction, 0 for photographs.
         terms: names of the terms of the score.
         threshold: an image is anomalous from here on.
@@ -119,6 +120,8 @@ class Model:
     Raises:
         UserError: missing, no readable model, no export of this project or one of another version.
     """
+
+    image_fit: Literal["resize"] = "resize"
 
     def __init__(
         self, path: Path | str, backend: Backend = "onnxruntime", precision: Precision = "float32", threads: int = 1

@@ -17,9 +17,9 @@ from mnad.evaluation.judge import frame_table
 from mnad.line import film as film_module
 from mnad.line.boxes import COLOURS
 from mnad.line.film import framed, one_film, with_map, written_film
-from mnad.line.report import MAP_CEILING
 from mnad.line.scoring import Films, Scored, Wanted, score
 from mnad.line.sources import shots
+from mnad.model.network import Network
 from mnad.report.plots import plot_film
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
@@ -133,9 +133,9 @@ def test_overlay_of_a_folder_of_frames(script, checkpoint: Path, frames: Path, t
 def test_anomalous_frames_are_framed_and_maps_cover(checkpoint: Path) -> None:
     picture = np.full((40, 60, 3), 100, np.uint8)
     values = np.zeros((10, 15), np.float32)
-    np.testing.assert_array_equal(with_map(picture, values), picture)
-    values[:, 8:] = MAP_CEILING
-    covered = with_map(picture, values)
+    np.testing.assert_array_equal(with_map(picture, values, Network.map_ceiling), picture)
+    values[:, 8:] = Network.map_ceiling
+    covered = with_map(picture, values, Network.map_ceiling)
     assert (covered[:, :20] == 100).all() and (covered[:, 50] != 100).all()
     assert (framed(picture, Verdict("a:1", 2.0, 1.0))[0] == COLOURS["anomalous"]).all()
     np.testing.assert_array_equal(framed(picture, Verdict("a:1", 0.5, 1.0)), picture)

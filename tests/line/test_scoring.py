@@ -14,6 +14,7 @@ from conftest import ROOT
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
+from mnad.line.judge import Judge, Upload
 from mnad.line.scoring import Wanted, file_name, score
 from mnad.line.sources import shots
 from mnad.line.summary import Histogram, Summary, Worst
@@ -191,6 +192,20 @@ def test_maps_are_those_of_the_detector(script, tmp_path, photographs, detector)
     pixels = resize(read_image(photographs[0]), detector.config.images.size)
     np.testing.assert_allclose(values, detector.anomaly_map(pixels[None])[0], atol=1e-6)
     assert len(list((tmp_path / "m").glob("*.png"))) == 1
+
+
+def test_a_letterboxed_detector_sees_letterboxed_pictures_everywhere(tmp_path):
+    detector = Detector.load("synthetic")
+    detector.config.images.fit = "letterbox"
+    tall = np.random.default_rng(0).integers(0, 255, (90, 40, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "tall.png"), tall)
+    expected = detector.score([tmp_path / "tall.png"])[0]
+    (one,) = score(detector, shots([tmp_path]))
+    judge = Judge(detector)
+    (judged,) = judge.compute([judge.prepare(Upload("tall.png", (tmp_path / "tall.png").read_bytes()))])
+    assert [one.verdict.score, judged.parts[0].verdict.score] == pytest.approx([expected] * 2, abs=1e-6)
+    detector.config.images.fit = "resize"
+    assert abs(detector.score([tmp_path / "tall.png"])[0] - expected) > 0.01
 
 
 def test_decoding_ahead_keeps_order_and_is_bounded():

@@ -16,7 +16,7 @@ from serving import TOKEN, build, running
 
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
-from mnad.line.judge import MAP_CEILING, filled
+from mnad.line.judge import filled
 
 HERE = "http://127.0.0.1"
 BOXES = [
@@ -108,7 +108,7 @@ def test_the_map_is_that_of_the_detector(client, detector, photographs, picture)
     answer = client.post("/map", files=files(("well.png", png(pixels))))
     assert answer.headers["content-type"] == "image/png"
     shown = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
-    values = np.clip(detector.anomaly_map(pixels[None])[0] / MAP_CEILING * 255, 0, 255)
+    values = np.clip(detector.anomaly_map(pixels[None])[0] / detector.model.map_ceiling * 255, 0, 255)
     colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_INFERNO).reshape(256, 3)
     assert np.abs(shown.astype(int) - colours[values.astype(np.uint8)]).max() <= 6  # a level of rounding
     client.put("/cameras/c", json=BOXES)

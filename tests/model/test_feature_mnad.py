@@ -1,5 +1,6 @@
 """MNAD on features with a stub of the frozen network: shapes, both terms, maps, checkpoint, other sizes and weights."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,9 +17,14 @@ from mnad.config import (
 )
 from mnad.detector import Detector
 from mnad.experiment import for_model
+from mnad.line.command import write_map
+from mnad.line.report import write_report
+from mnad.line.scoring import Scored
+from mnad.line.summary import Summary
 from mnad.model import feature_mnad
 from mnad.model.feature_mnad import FeatureMNAD
 from mnad.run import UserError
+from mnad.run.verdict import Verdict
 from mnad.training.closed_form import fit
 from tests.stub_network import StubNetwork, stub  # noqa: F401
 
@@ -87,6 +93,19 @@ def test_scores_survive_the_checkpoint(detector, tmp_path) -> None:
     assert np.array_equal(again.score(images), detector.score(images))
     assert np.array_equal(again.anomaly_map(images), detector.anomaly_map(images))
     assert again.thresholds == detector.thresholds
+
+
+def test_pictures_show_no_reconstruction_and_a_map_in_units_of_the_usual(detector, tmp_path) -> None:
+    pixels = np.concatenate([normals(1, 8), scratched(1, 9)])
+    summary = Summary()
+    for verdict, image in zip(detector.predict(list(pixels)), pixels, strict=True):
+        summary.add(verdict, lambda image=image: (image, image[None]))
+    page = write_report(tmp_path / "report.html", summary, detector, "surface").read_text()
+    assert "<figcaption>anomaly map" in page and "<figcaption>reconstruction" not in page
+    for image, name in zip(pixels, ("normal", "scratched"), strict=True):
+        write_map(tmp_path, detector, Scored(Verdict(f"{name}.png"), frames=image[None]))
+    usual, scratch = (cv2.imread(str(path)).max(axis=2) for path in sorted(tmp_path.glob("*.png")))
+    assert usual.max() < 200 and scratch.max() == scratch[16:24, 32:40].max() > 240  # inferno: the brightest is 252
 
 
 def test_large_images_are_scored_a_few_at_a_time(detector, monkeypatch) -> None:
