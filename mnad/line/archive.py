@@ -231,9 +231,9 @@ def open_archive(folder: Path, files: Iterable[Path], settings: Mapping[str, obj
             raise UserError(f"{folder / RECORD}: is no record of an archive; expected one of the format {FORMAT!r}")
         for key, value in settings.items():
             if record["settings"].get(key) != value:
+                before = record["settings"].get(key)
                 raise UserError(
-                    f"{folder}: was begun with the {key} {record['settings'].get(key)}, now {value}; expected the same, "
-                    f"or another --out"
+                    f"{folder}: was begun with the {key} {before}, now {value}; expected the same, or another --out"
                 )
     digest, count = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()), 0
     for part, some in enumerate(batched(files, partition)):
