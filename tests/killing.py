@@ -5,9 +5,11 @@ import signal
 from pathlib import Path
 
 
-def kill_in_the_middle(marker: Path) -> None:
+def kill_in_the_middle(marker: Path, driver: int) -> None:
     """Kill this worker when it has scored its second partition and not written it yet, unless another has been killed
-    so; ``marker`` keeps the number of its process."""
+    so; ``marker`` keeps the number of its process. ``driver`` is the process that starts Ray, which lives on."""
+    if os.getpid() == driver:
+        return
     from mnad.line import archive
 
     batched, calls = archive.batched, []
@@ -26,6 +28,7 @@ def kill_in_the_middle(marker: Path) -> None:
     archive.batched = counted
 
 
-def note(folder: Path) -> None:
+def note(folder: Path, driver: int) -> None:
     """A file with the number of this worker's process."""
-    (folder / str(os.getpid())).touch()
+    if os.getpid() != driver:
+        (folder / str(os.getpid())).touch()

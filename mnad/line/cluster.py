@@ -25,7 +25,7 @@ from mnad.line.command import threshold_line
 from mnad.line.screen import screen
 from mnad.run import UserError, not_installed, one_line
 from mnad.run.checkpoint import find_checkpoint
-from mnad.run.files import locked
+from mnad.run.files import locked, sweep
 from mnad.run.streams import printable
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
@@ -202,6 +202,7 @@ def score_archive(config: Options, register: Callable[[], None]) -> int:
             scorer |= {"precision": detector.precision, "device": config.device, "register": register}
             with connected(config.ray, config.workers):
                 score_partitions(archive, left, scorer, config.workers)
+            sweep(archive.folder)  # what a killed worker was writing
         summary, again = archive.summary(config.top)
     for line in screen(summary, config.top):
         print(line)

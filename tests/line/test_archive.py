@@ -176,10 +176,10 @@ def test_what_is_refused(tmp_path, folder):
 def test_a_damaged_partition_and_one_of_another_archive_are_named(tmp_path, detector, folder):
     found, other = scored(tmp_path / "out", detector, folder), scored(tmp_path / "other", detector, folder / "..")
     found.table(1).write_bytes(other.table(1).read_bytes())
-    with pytest.raises(UserError, match="part-000001.parquet: belongs to another archive"):
+    with pytest.raises(UserError, match=r"part-000001.parquet: belongs to another archive"):
         found.left()
     found.table(1).write_bytes(found.table(0).read_bytes()[:-9])
-    with pytest.raises(UserError, match="part-000001.parquet: is damaged or no partition of an archive"):
+    with pytest.raises(UserError, match=r"part-000001.parquet: is damaged or no partition of an archive"):
         found.left()
 
 

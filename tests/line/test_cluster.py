@@ -44,7 +44,7 @@ def test_a_killed_worker_costs_no_row(script, wells, tmp_path, monkeypatch, caps
     folder, out, marker = wells / "test" / "imgs", tmp_path / "out", tmp_path / "killed"
     (folder / "broken.jpg").write_bytes(b"no image")
     rows = local(script, tmp_path, folder)
-    monkeypatch.setattr("baselines.register", partial(killing.kill_in_the_middle, marker))
+    monkeypatch.setattr("baselines.register", partial(killing.kill_in_the_middle, marker, os.getpid()))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
     arguments = ("score", folder, "--checkpoint=synthetic", "--ray=local", "--workers=2", "--partition=4", "--out", out)
     capsys.readouterr()
@@ -67,7 +67,7 @@ def test_twenty_thousand_pictures_and_a_killed_worker(script, tmp_path, monkeypa
         image = draw_well(np.random.default_rng(number), KINDS[number % len(KINDS)])
         cv2.imwrite(str(folder / f"{number:05d}.jpg"), image[..., ::-1])
     rows = local(script, tmp_path, folder)
-    monkeypatch.setattr("baselines.register", partial(killing.note, pids))
+    monkeypatch.setattr("baselines.register", partial(killing.note, pids, os.getpid()))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
     killed = []
 
