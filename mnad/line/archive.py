@@ -161,8 +161,7 @@ class Archive:
             if len(worst.heap) == top and highest[part] < worst.heap[0][0]:
                 break
             table = pq.read_table(self.table(part), columns=["path", "score", "threshold"]).drop_null()
-            best = pc.top_k_unstable(table, min(top, len(table)), sort_keys=[("score", "descending")])
-            for row in table.take(best).to_pylist():
+            for row in table.sort_by([("score", "descending")]).slice(0, top).to_pylist():
                 worst.add(Verdict(row["path"], row["score"], row["threshold"]))
         return summary, again
 
