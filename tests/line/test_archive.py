@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+import cv2
 import pytest
 
 from mnad.data.paths import PassedOver
@@ -82,12 +83,11 @@ def test_partitions_hold_the_rows_of_the_local_table(tmp_path, detector, folder)
 
 
 def test_wells_and_films_are_rows_too(tmp_path, detector, folder):
-    from test_scoring import write_film
-
-    from mnad.data.reading import read_image
-
-    first = sorted(folder.glob("*.jpg"))[0]
-    film = write_film(tmp_path / "line.avi", [read_image(first)[:32, :48]] * 3)
+    film = tmp_path / "line.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"FFV1"), 10, (48, 32))
+    for path in sorted(folder.glob("*.jpg"))[:3]:
+        writer.write(cv2.resize(cv2.imread(str(path)), (48, 32)))
+    writer.release()
     boxes = (Box("left", 0, 0, 20, 20), Box("far", 900, 900, 9, 9))
     scored(tmp_path / "out", detector, folder, film, boxes=boxes)
     rows = pq.read_table(tmp_path / "out").to_pylist()
