@@ -7,6 +7,7 @@ begin with ``_`` are no data to readers of Parquet: a folder is one table to any
 import hashlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ try:
 except ImportError as error:
     raise not_installed("ray", "pyarrow", "cluster") from error
 
-LISTS, RECORD = "_files", "_archive.json"
+LISTS, RECORD, CHECKPOINT, TRIES = "_files", "_archive.json", "_checkpoint.safetensors", "_tries"
+MOST = 5  # workers that may die at one partition; one that kills all of them must end
 FORMAT = "mnad-archive-1"
 KEY = b"mnad"  # what a partition says of itself, in its metadata
 ROWS = 4096  # of a row group
@@ -117,10 +119,12 @@ class Archive:
         """Score one partition and write it; one that is there is left alone.
 
         Raises:
-            UserError: the files are not to be seen from this machine, or the partition cannot be written.
+            UserError: the files are not to be seen from this machine, the partition cannot be written, or ``MOST``
+                workers have died at it.
         """
         if self.told(part) is not None:  # finished by a worker that has died before it could say so
             return
+        tries = self.begin(part)
         names, seen = read_list(self.folder, part)
         if seen and not any(map(os.path.lexists, names)):
             raise UserError(
@@ -139,6 +143,25 @@ class Archive:
             told = {"archive": self.digest, "part": part, "counts": dict(summary.counts)}
             told |= {"again": detector.again.images, "difference": detector.again.largest}
             writer.add_key_value_metadata({KEY: json.dumps(told).encode()})
+        tries.unlink(missing_ok=True)
+
+    def begin(self, part: int) -> Path:
+        """Note that a worker begins with ``part``; gives the file that counts them.
+
+        Raises:
+            UserError: too many have begun and never ended.
+        """
+        tries = self.folder / TRIES / f"part-{part:06d}"
+        tries.parent.mkdir(exist_ok=True)
+        with tries.open("a", encoding="utf-8") as file:
+            file.write(f"{socket.gethostname()} {os.getpid()}\n")
+        died = len(tries.read_text(encoding="utf-8").splitlines()) - 1
+        if died >= MOST:
+            raise UserError(
+                f"{list_path(self.folder, part)}: {died} workers have died at these files ({tries}); expected files that "
+                f"can be decoded, and enough memory; finished partitions stay, and the same command goes on"
+            )
+        return tries
 
     def summary(self, top: int) -> tuple[Summary, Again]:
         """Counts of all finished partitions, their ``top`` worst rows and first errors, and what bfloat16 did; only the
@@ -254,6 +277,7 @@ def open_archive(folder: Path, files: Iterable[Path], settings: Mapping[str, obj
             {"format": FORMAT, "files": count, "digest": digest.hexdigest(), "settings": settings} | provenance(),
         )
     sweep(folder)
+    shutil.rmtree(folder / TRIES, ignore_errors=True)
     return Archive(folder, digest.hexdigest(), count, partition)
 
 

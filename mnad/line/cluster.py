@@ -5,8 +5,8 @@ has died is Ray's. Only the numbers of partitions travel through it.
 """
 
 import hashlib
+import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,24 +19,25 @@ from tqdm import tqdm
 from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
-from mnad.line.archive import Archive, check_folder, listed, open_archive
+from mnad.line.archive import CHECKPOINT, Archive, check_folder, listed, open_archive
 from mnad.line.boxes import Box, read_boxes
 from mnad.line.command import threshold_line
 from mnad.line.screen import screen
 from mnad.run import UserError, not_installed, one_line
 from mnad.run.checkpoint import find_checkpoint
-from mnad.run.files import locked, sweep
+from mnad.run.files import locked, sweep, write_bytes
 from mnad.run.streams import printable
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+os.environ.setdefault(
+    "RAY_BACKEND_LOG_LEVEL", "fatal"
+)  # each pool of actors of Ray Data prints an "error" of no meaning
 try:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
     from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
     raise not_installed("ray", "ray", "cluster") from error
-
-RETRIES = 3  # of a partition whose worker has died; one that kills every worker must end
 
 
 class Options(Protocol):
@@ -58,8 +59,7 @@ class Scorer:
     """One worker: a detector in one thread, or on one GPU.
 
     Args:
-        archive: whose partitions it scores.
-        checkpoint: the bytes of the file, so that all workers have the same one.
+        archive: whose partitions it scores, with the archive's own copy of the checkpoint.
         place: folder that relative paths begin at.
         register: called first, makes further models known.
     """
@@ -67,7 +67,6 @@ class Scorer:
     def __init__(
         self,
         archive: Archive,
-        checkpoint: bytes,
         place: Path,
         boxes: Sequence[Box],
         precision: ScorePrecision,
@@ -79,10 +78,7 @@ class Scorer:
             os.chdir(place)
         except OSError as error:
             raise UserError(f"{place}: is not there on a worker ({error.strerror}); expected absolute paths") from error
-        with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-            file.write(checkpoint)
-            file.flush()
-            self.detector = Detector.load(Path(file.name)).to(device).use(precision)
+        self.detector = Detector.load(archive.folder / CHECKPOINT).to(device).use(precision)
         self.archive, self.boxes = archive, boxes
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -128,15 +124,17 @@ def users_error(error: BaseException | None) -> UserError | None:
 
 
 def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], workers: int | None) -> None:
-    """Score the partitions ``left``, each by one of the workers that Ray runs.
+    """Score the partitions ``left``, each by one of the workers that Ray runs: a worker that dies is started again, and
+    so is what it was at (Ray Data's defaults, without a limit; :data:`mnad.line.archive.MOST` is one).
 
     Args:
         scorer: arguments of :class:`Scorer`.
         workers: at the same time; None has as many as the cluster gives.
 
     Raises:
-        UserError: what a worker refuses, or a partition whose workers all die.
+        UserError: what a worker refuses, or a cluster that is lost.
     """
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     pool = ActorPoolStrategy(size=workers) if workers else ActorPoolStrategy(min_size=1)
@@ -147,8 +145,6 @@ def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], 
         fn_constructor_kwargs=scorer,
         num_cpus=1,
         num_gpus=1 if scorer["device"] == "cuda" else None,
-        max_restarts=-1,
-        max_task_retries=RETRIES,
     )
     done = archive.files - sum(map(archive.size, left))
     try:
@@ -162,7 +158,7 @@ def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], 
         if isinstance(error, RayTaskError):  # a mistake of ours
             raise
         raise UserError(
-            f"ray: {one_line(error)[:300]}; a partition is tried {RETRIES + 1} times; those that are finished stay in "
+            f"ray: {one_line(error)[:300]}; expected a cluster that lasts; finished partitions stay in "
             f"{archive.folder}, and the same command goes on"
         ) from error
 
@@ -197,9 +193,9 @@ def score_archive(config: Options, register: Callable[[], None]) -> int:
         archive = open_archive(config.out.absolute(), files, settings, config.partition)
         left = archive.left()
         if left:
-            place = Path.cwd()
-            scorer = {"archive": archive, "checkpoint": checkpoint, "place": place, "boxes": boxes}
-            scorer |= {"precision": detector.precision, "device": config.device, "register": register}
+            write_bytes(archive.folder / CHECKPOINT, checkpoint)
+            scorer = {"archive": archive, "place": Path.cwd(), "boxes": boxes, "precision": detector.precision}
+            scorer |= {"device": config.device, "register": register}
             with connected(config.ray, config.workers):
                 score_partitions(archive, left, scorer, config.workers)
             sweep(archive.folder)  # what a killed worker was writing

@@ -119,10 +119,20 @@ def test_a_partition_that_fails_is_not_there(tmp_path, detector, folder, monkeyp
     monkeypatch.setattr(archive, "score", breaks_off)
     with pytest.raises(KeyboardInterrupt):
         found.score(detector, 0)
-    assert found.left() == [0, 1, 2, 3] and {p.name for p in (tmp_path / "out").iterdir()} == {
-        archive.LISTS,
-        archive.RECORD,
-    }
+    assert found.left() == [0, 1, 2, 3] and not [p for p in (tmp_path / "out").iterdir() if p.name[0] != "_"]
+
+
+def test_a_partition_that_kills_every_worker_ends(tmp_path, detector, folder, monkeypatch):
+    found = opened(tmp_path / "out", folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "score", None)  # whoever calls it dies
+        for _ in range(archive.MOST):
+            with pytest.raises(TypeError):
+                found.score(detector, 3)
+        with pytest.raises(UserError, match="part-000003.parquet: 5 workers have died at these files"):
+            found.score(detector, 3)
+    opened(tmp_path / "out", folder).score(detector, 3)  # the next command tries again
+    assert found.left() == [0, 1, 2] and not list((tmp_path / "out" / archive.TRIES).iterdir())
 
 
 @pytest.mark.parametrize(
