@@ -158,8 +158,8 @@ class Archive:
         died = len(tries.read_text(encoding="utf-8").splitlines()) - 1
         if died >= MOST:
             raise UserError(
-                f"{list_path(self.folder, part)}: {died} workers have died at these files ({tries}); expected files that "
-                f"can be decoded, and enough memory; finished partitions stay, and the same command goes on"
+                f"{list_path(self.folder, part)}: {died} workers have died at these files ({tries}); expected files "
+                f"that can be decoded, and enough memory; finished partitions stay, and the same command goes on"
             )
         return tries
 

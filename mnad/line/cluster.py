@@ -29,9 +29,7 @@ from mnad.run.files import locked, sweep, write_bytes
 from mnad.run.streams import printable
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-os.environ.setdefault(
-    "RAY_BACKEND_LOG_LEVEL", "fatal"
-)  # each pool of actors of Ray Data prints an "error" of no meaning
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's actors print an "error" of no meaning
 try:
     import ray
     from ray.data import ActorPoolStrategy, DataContext

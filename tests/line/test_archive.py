@@ -129,7 +129,7 @@ def test_a_partition_that_kills_every_worker_ends(tmp_path, detector, folder, mo
         for _ in range(archive.MOST):
             with pytest.raises(TypeError):
                 found.score(detector, 3)
-        with pytest.raises(UserError, match="part-000003.parquet: 5 workers have died at these files"):
+        with pytest.raises(UserError, match=r"part-000003\.parquet: 5 workers have died at these files"):
             found.score(detector, 3)
     opened(tmp_path / "out", folder).score(detector, 3)  # the next command tries again
     assert found.left() == [0, 1, 2] and not list((tmp_path / "out" / archive.TRIES).iterdir())

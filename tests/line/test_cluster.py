@@ -40,6 +40,7 @@ def check_same(out: Path, rows: list[dict[str, str]]) -> None:
                 assert row[name] == value
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_row(script, wells, tmp_path, monkeypatch, capsys):
     folder, out, marker = wells / "test" / "imgs", tmp_path / "out", tmp_path / "killed"
     (folder / "broken.jpg").write_bytes(b"no image")
