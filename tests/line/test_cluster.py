@@ -87,8 +87,42 @@ def test_twenty_thousand_pictures_and_a_killed_worker(script, tmp_path, monkeypa
     check_same(out, rows)
 
 
+@pytest.mark.slow
 def test_no_cluster_is_one_line(script, error_line, wells, tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     words = (wells / "test", "--checkpoint=synthetic", "--out", tmp_path / "out")
     assert script("score", *words, "--ray=auto") == 2
     assert "ray: no cluster is running here; expected one (ray start --head)" in error_line()
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("auto", ConnectionError("no instance"), "no cluster is running here; expected one (ray start --head)"),
+        ("far:6379", ConnectionError("timed out"), "ray: far:6379 does not answer (timed out); expected HOST:PORT"),
+        ("no where", ValueError("bad address"), "ray: no where: bad address; expected auto, local or HOST:PORT"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_one_line(
+    script, error_line, wells, tmp_path, monkeypatch, address, error, message
+):
+    def refuse(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.init", refuse)
+    words = (wells / "test", "--checkpoint=synthetic", "--out", tmp_path / "out")
+    assert script("score", *words, f"--ray={address}") == 2
+    assert message in error_line()
+
+
+def test_what_a_worker_refuses_is_told_without_what_ray_says_around_it():
+    from ray.exceptions import RayTaskError
+
+    from mnad.line.cluster import users_error
+    from mnad.run import UserError
+
+    refused = UserError("part-000001.parquet: cannot be written")
+    around = RuntimeError("in a map")
+    around.__cause__ = refused
+    assert users_error(RayTaskError("map", "traceback", around)) is refused
+    assert users_error(RayTaskError("map", "traceback", KeyError("ours"))) is None
