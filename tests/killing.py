@@ -32,3 +32,16 @@ def note(folder: Path, driver: int) -> None:
     """A file with the number of this worker's process."""
     if os.getpid() != driver:
         (folder / str(os.getpid())).touch()
+
+
+def refuse_to_write(driver: int) -> None:
+    """As if the disk were full, in this worker."""
+    if os.getpid() == driver:
+        return
+    from mnad.line.archive import Archive
+    from mnad.run import UserError
+
+    def refuse(self: Archive, *arguments: object) -> None:
+        raise UserError(f"{self.folder}: cannot be written (No space left on device); expected a writable path")
+
+    Archive.score = refuse

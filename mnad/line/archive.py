@@ -164,13 +164,17 @@ class Archive:
         return tries
 
     def summary(self, top: int) -> tuple[Summary, Again]:
-        """Counts of all finished partitions, their ``top`` worst rows and first errors, and what bfloat16 did; only the
-        partitions that hold those rows are read."""
+        """Counts of all partitions, their ``top`` worst rows and first errors, and what bfloat16 did; only the
+        partitions that hold those rows are read.
+
+        Raises:
+            UserError: a partition that is not there, or damaged.
+        """
         summary, again, highest = Summary(0, top), Again(), {}
         for part in range(self.parts):
             told = self.told(part)
             if told is None:
-                continue
+                raise UserError(f"{self.table(part)}: missing; expected finished partitions to stay")
             summary.counts.update(told["counts"])
             summary.lost += told["counts"].get("error", 0)
             again.add(told["again"], told["difference"])

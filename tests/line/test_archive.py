@@ -102,6 +102,8 @@ def test_only_what_is_left_is_scored(tmp_path, detector, folder, monkeypatch):
     whole.table(2).unlink()
     again = opened(tmp_path / "out", folder)
     assert again == whole and again.left() == [2]
+    with pytest.raises(UserError, match=r"part-000002\.parquet: missing; expected finished partitions to stay"):
+        again.summary(5)
     again.score(detector, 2)
     assert pq.read_table(tmp_path / "out").to_pylist() == before
     assert [part for part in times if again.table(part).stat().st_mtime_ns != times[part]] == [2]

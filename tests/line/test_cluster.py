@@ -88,6 +88,15 @@ def test_twenty_thousand_pictures_and_a_killed_worker(script, tmp_path, monkeypa
 
 
 @pytest.mark.slow
+def test_what_a_worker_refuses_is_one_line(script, error_line, wells, tmp_path, monkeypatch):
+    monkeypatch.setattr("baselines.register", partial(killing.refuse_to_write, os.getpid()))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    out = tmp_path / "out"
+    assert script("score", wells / "test", "--checkpoint=synthetic", "--ray=local", "--workers=1", "--out", out) == 2
+    assert error_line() == f"error: {out}: cannot be written (No space left on device); expected a writable path"
+
+
+@pytest.mark.slow
 def test_no_cluster_is_one_line(script, error_line, wells, tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     words = (wells / "test", "--checkpoint=synthetic", "--out", tmp_path / "out")
