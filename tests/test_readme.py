@@ -26,8 +26,8 @@ QUICK = {  # what is added to each command to make it tiny
     "benchmark": ["--help"],
 }
 ENDLESS = ("serve", "benchmark_server")  # tests/line runs them
-# never ends (tests/line), or needs more images than are here (tests/scripts)
-ELSEWHERE = ("--watch", "--recent", "scans")
+# never ends, or starts Ray (tests/line), or needs more images than are here (tests/scripts)
+ELSEWHERE = ("--watch", "--ray", "--recent", "scans")
 STEPS = (
     "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
     "scores:\n  wells: {terms: [{name: wall_hue}, {name: glitter}], normalise: spread, combine: max}\n"
