@@ -245,7 +245,8 @@ def run_model(
         print(health_line(health))
     rows = table_rows(detector, config.model.name, evaluations)
     for number, alone in enumerate(members_alone(detector, sources) if config.members > 1 else (), start=1):
-        rows |= table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
+        own = table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
+        rows |= {key: row for key, row in own.items() if key[1] == alone.label(alone.primary)}
     return rows
 
 
