@@ -49,6 +49,6 @@ def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: in
     method = METHODS.get(name, Trained if name in MODELS else None)
     if method is None:
         raise UserError(f"methods: expected some of {', '.join(all_methods())}, got {name!r}")
-    pretrained = issubclass(method, PaDiM | PatchCore) and hasattr(config, "pretrained")
-    settings = {"pretrained": config.pretrained} if pretrained else {}
+    frozen = issubclass(method, PaDiM | PatchCore)
+    settings = {"pretrained": config.pretrained} if frozen and hasattr(config, "pretrained") else {}
     return method(config.detector(model=replace(config.model, name=name)), optim, seed, folder, **settings)

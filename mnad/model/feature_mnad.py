@@ -193,8 +193,9 @@ class FeatureMNAD(Network):
         ]
         distance, error, *by_stride = maps
         weights = [1.0] * (len(by_stride) - 1) + [COARSEST]
-        logarithms = sum(w * values.clamp_min(TINY).log() for w, values in zip(weights, by_stride, strict=True))
-        return {"distance": distance, "error": error, "detail": (logarithms / sum(weights)).exp()}
+        logarithms = [w * values.clamp_min(TINY).log() for w, values in zip(weights, by_stride, strict=True)]
+        detail = (torch.stack(logarithms).sum(dim=0) / sum(weights)).exp()
+        return {"distance": distance, "error": error, "detail": detail}
 
     def forward(self, x: Tensor) -> Output:
         """B x 3 x H x W in [-1, 1] -> :class:`Output`, whose ``output`` are the rebuilt features B x D x H' x W'.
