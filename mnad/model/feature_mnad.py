@@ -36,7 +36,9 @@ def full_size(values: Tensor, size: tuple[int, int]) -> Tensor:
     full = F.interpolate(values[:, None].float(), size, mode="bilinear", align_corners=False)
     sigma = SMOOTHING * min(size)
     kernel = min(2 * round(4 * sigma) + 1, 2 * min(size) - 1)
-    return (gaussian_blur(full, [kernel, kernel], [sigma, sigma]) if kernel > 1 else full)[:, 0]
+    for sides in ([kernel, 1], [1, kernel]) if kernel > 1 else ():  # along rows, then along columns
+        full = gaussian_blur(full, sides, [sigma, sigma])
+    return full[:, 0]
 
 
 def smooth(values: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from mnad.line.report import write_report
 from mnad.line.scoring import Scored
 from mnad.line.summary import Summary
 from mnad.model import feature_mnad
-from mnad.model.feature_mnad import FeatureMNAD
+from mnad.model.feature_mnad import FeatureMNAD, full_size
 from mnad.run import UserError
 from mnad.run.verdict import Verdict
 from mnad.training.closed_form import fit
@@ -130,6 +130,15 @@ def test_a_checkpoint_with_other_frozen_weights_is_refused(detector, tmp_path, m
 def test_grey_pictures_are_scored(detector) -> None:
     grey = np.repeat(normals(2, 9)[..., :1], 3, axis=3)
     assert np.isfinite(detector.score(grey)).all()
+
+
+def test_a_map_is_enlarged_and_blurred_by_a_gaussian() -> None:
+    values = torch.rand(2, 7, 9, generator=torch.Generator().manual_seed(0))
+    large = torch.nn.functional.interpolate(values[:, None], (56, 72), mode="bilinear", align_corners=False)
+    for found, image in zip(full_size(values, (56, 72)).numpy(), large[:, 0].numpy(), strict=True):
+        np.testing.assert_allclose(
+            found, cv2.GaussianBlur(image, (9, 9), 1, borderType=cv2.BORDER_REFLECT_101), atol=1e-5
+        )
 
 
 def test_few_positions_are_kept_of_a_large_image() -> None:
