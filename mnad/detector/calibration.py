@@ -50,6 +50,7 @@ class Calibrated(Core):
         if held_out is None:
             normal_raw, known_raw = (self._joined(parts) for parts in sets)
         else:  # the model has seen the validation normals; these outputs are of before
+            self._check_held_out()
             normal_raw = {key: score.raw(None, held_out).cpu().numpy() for key, score in self.scores.items()}
             known_raw = self._joined(sets[1])
         for key, score in self.scores.items():
@@ -60,6 +61,17 @@ class Calibrated(Core):
         self.thresholds = choose_thresholds(self.config, normal, anomalous)
         self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous
+
+    def _check_held_out(self) -> None:
+        """Raise ``UserError`` for a term that looks at the pictures: of normals that were left out in turn only the
+        outputs are kept."""
+        for key, score in self.scores.items():
+            names = [n for n, term in zip(score.names, score.terms, strict=True) if term.needs in ("image", "input")]
+            if names:
+                raise UserError(
+                    f"score {key!r}: its term {names[0]} looks at the pictures, of which a memory of few normals keeps "
+                    "none; expected at least 200 normals, or the score without it"
+                )
 
     def _scores_of_films(self, raw: dict[str, np.ndarray], source: Source) -> dict[str, np.ndarray]:
         """Scores of ``source`` from its raw terms; of videos each begins without a past."""
