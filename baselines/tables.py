@@ -10,6 +10,7 @@ from baselines.compare import FREE, check_config, run_comparison
 from baselines.config import CompareConfig
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
+from baselines.finished import SPLIT_SEED, finished_rows
 from baselines.summary import COSTS, PIXELS, collect, summarise
 from mnad.data.images import split
 from mnad.data.mvtec import categories
@@ -104,6 +105,9 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     fitted = len(split(counts["train"], config.images.validation_fraction, 0)[0])  # the others are validation normals
     if fitted > MAX_IMAGES and {"padim", "patchcore"} & set(config.methods):
         lines.append(f"padim, patchcore: fitted on a random choice of {MAX_IMAGES:,} training images.")
+    for name, one in finished_rows(config.checkpoints).items():
+        what = "members of the ensemble, alone, one for each seed" if one.alone else "trained before"
+        lines.append(f"{name}: {one.path.name}, {what}; scale and threshold anew, on the split of seed {SPLIT_SEED}.")
     if frame.get("robust_worst_mean", pd.Series(dtype=float)).notna().any():
         lines.append(
             "Clean, mean over changes, worst change: the smaller one of TPR and TNR on the unchanged test and under "
