@@ -182,8 +182,10 @@ def plot_rows(path: Path, seeds: pd.DataFrame) -> list[Path]:
 
 
 def plot_interventions(path: Path, seeds: pd.DataFrame) -> list[Path]:
-    """AUROC with learnt, shuffled, random and mean items, one line for each seed."""
+    """AUROC with learnt, shuffled, random and mean items, one line for each seed; nothing without any."""
     names = [name for name, part in seeds.groupby("row", sort=False) if (part["items"] == MEAN).any()]
+    if not names:
+        return []
     kinds = (LEARNT, SHUFFLED, RANDOM, MEAN)
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS * 0.6, 2.6))
