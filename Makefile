@@ -8,7 +8,7 @@ env: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11.4 or newer was expected" if sys.version_info < (3, 11, 4) else 0)'
 	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[avatars,pretrained,data,watch,mqtt,metrics,export,openvino,server,tensorboard,tour,dev]"
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[avatars,pretrained,data,watch,mqtt,metrics,export,openvino,server,cluster,tensorboard,tour,dev]"
 	touch $@
 
 demo: env

@@ -84,7 +84,7 @@ show([read_photo(wells / name).pixels for name in examples], [kinds[name] for na
 #
 # MNAD is an autoencoder with a **memory**: each place of the picture (a *query*) is compared with a few learned vectors
 # (the *items*), and the picture is rebuilt from what it read there as well. It never sees a spill in training. The
-# configuration is that of `make demo`, with fewer wells and epochs.
+# configuration is that of `make demo`, with fewer wells and one network instead of five.
 
 # %%
 import baselines
@@ -93,7 +93,7 @@ from mnad.experiment import run_experiment
 from mnad.run.cli import parse
 
 baselines.register()
-config = parse(TrainWithBaselines, ["--config", "configs/demo.yaml", "--optim.epochs", "6", "--optim.threads", "1"])
+config = parse(TrainWithBaselines, ["--config", "configs/demo.yaml", "--members", "1", "--optim.threads", "1"])
 run = quietly(run_experiment, replace(config, data=wells, out=work / "run"))
 print((run / "table.txt").read_text())
 display(Image(run / "loss.png", width=420))

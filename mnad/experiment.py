@@ -147,7 +147,7 @@ def fit_detector(
     detector.correction = correction
     detector.to(config.optim.device)
     detector.fit(normals)
-    calibration = detector.calibrate(sources["validation"], sources.get("known"))
+    calibration = detector.calibrate(sources["validation"], sources.get("known"), sources["train"])
     detector.record = record
     detector.save(folder / "model.safetensors")
     return detector, calibration
@@ -175,7 +175,7 @@ def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator
     """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
     for member in range(len(detector.models)):
         alone = detector.alone(member)
-        alone.calibrate(sources["validation"], sources.get("known"))
+        alone.calibrate(sources["validation"], sources.get("known"), sources["train"])
         yield alone
 
 
@@ -242,7 +242,8 @@ def run_model(
         print(health_line(health))
     rows = table_rows(detector, config.model.name, evaluations)
     for number, alone in enumerate(members_alone(detector, sources) if config.members > 1 else (), start=1):
-        rows |= table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
+        own = table_rows(alone, f"{config.model.name}, member {number} alone", evaluate(alone, data))
+        rows |= {key: row for key, row in own.items() if key[1] == alone.label(alone.primary)}
     return rows
 
 

@@ -2,7 +2,7 @@
 
 PATH: files, folders (with all below them), patterns, films, device numbers, addresses of streams, or - for a list on
 standard input. Exit status 0: all is normal, 1: something is anomalous, 2: nothing could be scored, 3: some could not.
---watch DIR --journal FILE scores what appears in a folder instead.
+--watch DIR --journal FILE scores what appears in a folder instead, --ray local --out DIR an archive, on many machines.
 """
 
 from dataclasses import dataclass, field
@@ -40,7 +40,23 @@ class WatchOptions:
 
 
 @dataclass
-class ScoreConfig(WatchOptions):
+class ArchiveOptions:
+    """How an archive is scored, on one machine or on many.
+
+    Args:
+        ray: cluster of Ray that scores PATH into partitions of out: local starts one on this machine, auto finds one
+            that runs, HOST:PORT is its address.
+        out: folder for the partitions, Parquet; the same command goes on where it has stopped.
+        partition: files of each partition.
+    """
+
+    ray: str | None = None
+    out: Path | None = None
+    partition: int = 10_000
+
+
+@dataclass
+class ScoreConfig(WatchOptions, ArchiveOptions):
     """What to score, and what to write.
 
     Args:
@@ -57,6 +73,7 @@ class ScoreConfig(WatchOptions):
         top: rows shown on the screen, the worst.
         pictures: flagged pictures in the report, the worst.
         workers: threads that decode, and that score; 0 does one after the other, none takes as many as PyTorch has.
+            With ray: workers of one core each, none takes as many as the cluster has.
         device: auto, cpu or cuda.
         precision: of the convolutions; bfloat16 is faster where the processor has it (auto: there only), and scores
             differ in the second digit; those close to the threshold are scored again in float32.
@@ -80,6 +97,7 @@ class ScoreConfig(WatchOptions):
     def __post_init__(self) -> None:
         """Raises ``UserError`` for options that are out of range or contradict each other."""
         self.check_watch()
+        self.check_archive()
         if not self.paths and self.watch is None:
             raise UserError("PATH: none given; expected files, folders, patterns or -")
         if self.overlay and not self.boxes and self.overlay.suffix.lower() not in FILMS:
@@ -107,6 +125,18 @@ class ScoreConfig(WatchOptions):
         if not self.settle >= 0:
             raise UserError(f"settle: expected 0 or more seconds, got {self.settle}")
 
+    def check_archive(self) -> None:
+        """Raises ``UserError`` for options that do not go with an archive, or only with it."""
+        if (self.ray is None) != (self.out is None):
+            raise UserError("ray, out: one without the other; expected both")
+        for key in ("watch", "csv", "json", "maps", "report", "overlay", "figure"):
+            if self.ray and getattr(self, key):
+                raise UserError(f"{key}: given with ray; expected --out alone")
+        if self.ray and self.workers == 0:
+            raise UserError("workers: expected 1 or more with ray, got 0")
+        if self.partition < 1:
+            raise UserError(f"partition: expected 1 file or more, got {self.partition}")
+
 
 def main(config: ScoreConfig) -> int:
     """Load, score, print, save; returns the exit status."""
@@ -115,6 +145,10 @@ def main(config: ScoreConfig) -> int:
         from mnad.line.watch_command import watch_folder
 
         return watch_folder(config)
+    if config.ray:
+        from mnad.line.cluster import score_archive
+
+        return score_archive(config, baselines.register)
     from mnad.line.command import score_and_save
 
     return score_and_save(config)

@@ -15,6 +15,7 @@ MODULES = {
     "mqtt": ["paho", "paho.mqtt"],
     "metrics": ["prometheus_client"],
     "server": ["fastapi", "uvicorn", "multipart", "python_multipart", "prometheus_client"],
+    "cluster": ["ray", "pyarrow"],
     "tensorboard": ["tensorboard"],
 }
 FOR_DEVELOPERS = {"dev", "tour"}

@@ -77,11 +77,17 @@ def server(folder: Path) -> None:
     main(ServeConfig())
 
 
+def cluster(folder: Path) -> None:
+    from scripts.score import ScoreConfig, main
+
+    main(ScoreConfig(paths=["x.jpg"], ray="local", out=folder / "out"))
+
+
 def tensorboard(folder: Path) -> None:
     run_experiment(tiny_config(data=folder, out=folder / "run", log="tensorboard"))
 
 
-NEEDS = [avatars, pretrained, export, runtime, openvino, data, watch, mqtt, metrics, server, tensorboard]
+NEEDS = [avatars, pretrained, export, runtime, openvino, data, watch, mqtt, metrics, server, cluster, tensorboard]
 
 
 def test_every_extra_is_looked_at() -> None:

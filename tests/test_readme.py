@@ -26,8 +26,8 @@ QUICK = {  # what is added to each command to make it tiny
     "benchmark": ["--help"],
 }
 ENDLESS = ("serve", "benchmark_server")  # tests/line runs them
-# never ends (tests/line), or needs more images than are here (tests/scripts)
-ELSEWHERE = ("--watch", "--recent", "scans")
+# never ends, or starts Ray (tests/line), or needs more images than are here (tests/scripts)
+ELSEWHERE = ("--watch", "--ray", "--recent", "scans")
 STEPS = (
     "compare: []\nmodel: {width: 4, item_dim: 16}\noptim: {epochs: 1, threads: 1}\n"
     "scores:\n  wells: {terms: [{name: wall_hue}, {name: glitter}], normalise: spread, combine: max}\n"
@@ -80,7 +80,12 @@ def test_there_are_commands() -> None:
     assert named >= {"train_mnad", "evaluate", "compare_baselines", "visualize_latent", "generate_styles", "get_data"}
 
 
-@pytest.mark.parametrize("command", commands(), ids=lambda command: "_".join(command.split()[1:4]))
+def quick_or_slow(command: str) -> object:
+    """Maps take half a minute, and tests/latent draws the same ones quickly."""
+    return pytest.param(command, marks=pytest.mark.slow) if "visualize_latent" in command else command
+
+
+@pytest.mark.parametrize("command", map(quick_or_slow, commands()), ids=lambda command: "_".join(command.split()[1:4]))
 def test_command(command: str, home: Path, script: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     words = shlex.split(command)

@@ -72,9 +72,9 @@ def test_the_detector_of_ped2_judges_a_film_without_its_future(tmp_path):
     assert CHECKPOINT.with_stem("ped2_pred").stat().st_size < 10e6
     detector = Detector.load("ped2_pred")
     assert detector.past == 4 and detector.primary == "window" and detector.size == (128, 192)
-    assert detector.scores["window"].causal == CausalConfig(past=400, prior=100, accept=2, average=9)
+    assert detector.scores["window"].causal == CausalConfig(past=2500, prior=2500, accept=2, average=7)
     threshold = detector.thresholds["window"]
-    assert threshold.note.startswith("the 95.00% quantile of 146 validation normals")
+    assert threshold.note.startswith("the 95.00% quantile of 2486 validation normals; 2340 of the normals are")
     assert detector.record["git_revision"] and detector.record["resumed"][0]["git_revision"]  # scored anew
     frames = write_frames(tmp_path / "film", walk(12, 1, 0))
     whole = [one.verdict for one in score(detector, shots([frames]))]

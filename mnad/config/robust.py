@@ -90,12 +90,15 @@ class CalibrationConfig:
         known_copies: randomly changed copies of each known anomaly, beside the unchanged one.
         changes: families of changes of which each copy gets one (``mnad.data.changes``).
         seed: of the changes.
+        training_videos: scale and thresholds see the training videos beside the validation videos: few videos of a
+            camera differ by more than what a network gains by having seen one.
     """
 
     normal_copies: int = 0
     known_copies: int = 0
     changes: list[str] = field(default_factory=lambda: list(FAMILIES))
     seed: int = 0
+    training_videos: bool = False
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for a number out of range or an unknown family."""

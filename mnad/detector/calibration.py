@@ -27,7 +27,7 @@ class Calibrated(Core):
             fit_statistics(list(self.scores.values()), self.models, parts)
 
     def calibrate(
-        self, validation: Images, known: Images | None = None
+        self, validation: Images, known: Images | None = None, training: Images | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Fit the scores on validation normals and choose the thresholds with the known anomalies.
 
@@ -36,13 +36,16 @@ class Calibrated(Core):
                 ``config.calibration``, the unchanged ones first.
             known: K anomalies, likewise; none leave a rule that needs none, see
                 :func:`mnad.scoring.threshold.choose_threshold`.
+            training: videos that were trained on, for ``config.calibration.training_videos`` alone.
 
         Returns:
             score name -> N scores of the validation normals, and -> K scores of the known anomalies; float64.
 
         Raises:
-            UserError: a score that is not finite, or see :func:`mnad.scoring.threshold.choose_threshold`.
+            UserError: a score that is not finite, training videos that are wanted and missing, or see
+                :func:`mnad.scoring.threshold.choose_threshold`.
         """
+        seen = self._seen(training)
         validation = self.source(validation, "validation normals")
         known = None if known is None else self.source(known, "known anomalies")
         sets = calibration_sets(validation, known, self.config.calibration)
@@ -52,14 +55,26 @@ class Calibrated(Core):
         else:  # the model has seen the validation normals; these outputs are of before
             normal_raw = {key: score.raw(None, held_out).cpu().numpy() for key, score in self.scores.items()}
             known_raw = self._joined(sets[1])
+        seen_raw = self._joined([seen] if seen else [])
         for key, score in self.scores.items():
-            score.fit(torch.from_numpy(normal_raw[key]).to(self.device))
+            every = np.concatenate([normal_raw[key], seen_raw[key]]) if seen else normal_raw[key]
+            score.fit(torch.from_numpy(every).to(self.device))
         normal, anomalous = self._scores_of_films(normal_raw, validation), self.combine(known_raw)
         for key in (key for scores in (normal, anomalous) for key, v in scores.items() if not np.isfinite(v).all()):
             raise UserError(f"score {key!r}: not finite; expected a model whose training did not diverge")
-        self.thresholds = choose_thresholds(self.config, normal, anomalous)
+        self.thresholds = choose_thresholds(
+            self.config, normal, anomalous, self._scores_of_films(seen_raw, seen) if seen else {}
+        )
         self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous
+
+    def _seen(self, training: Images | None) -> Clips | None:
+        """The training videos, where scale and thresholds are to see them."""
+        if not self.config.calibration.training_videos:
+            return None
+        if not isinstance(training, Clips):
+            raise UserError("calibration.training_videos: expected training videos; photographs leave it false")
+        return training
 
     def _scores_of_films(self, raw: dict[str, np.ndarray], source: Source) -> dict[str, np.ndarray]:
         """Scores of ``source`` from its raw terms; of videos each begins without a past."""

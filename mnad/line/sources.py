@@ -99,6 +99,14 @@ def live_shots(word: str) -> Iterator[Shot]:
         yield Shot(word, word, refused(UserError(f"{word}: no frame can be read; expected a camera or a stream")))
 
 
+def file_shots(path: Path) -> Iterator[Shot]:
+    """One photograph, or the frames of one film."""
+    if is_film(path):
+        yield from film_shots(str(path))
+    else:
+        yield Shot(str(path), str(path.parent), partial(read_image, path))
+
+
 def shots(words: Iterable[str | Path], passed: PassedOver | None = None) -> Iterator[Shot]:
     """Every picture that ``words`` mean, lazily; see :func:`mnad.data.paths.find_images`, and films with their frames.
 
@@ -109,7 +117,4 @@ def shots(words: Iterable[str | Path], passed: PassedOver | None = None) -> Iter
             yield from live_shots(word)
             continue
         for path in expand(word, SUFFIXES + VIDEO_SUFFIXES, passed):
-            if is_film(path):
-                yield from film_shots(str(path))
-            else:
-                yield Shot(str(path), str(path.parent), partial(read_image, path))
+            yield from file_shots(path)

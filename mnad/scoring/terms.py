@@ -65,6 +65,7 @@ class Range:
 
 
 SHARE = Range(lambda value: is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
+SHARE_OR_MEAN = Range(lambda value: value is None or SHARE.allows(value), "a number from 0 to 1, or null for the mean")
 POSITIVE = Range(lambda value: is_number(value) and value > 0, "a number above 0")
 COUNT = Range(lambda value: is_number(value) and value >= 1 and value == int(value), "a whole number of pixels")
 
@@ -120,16 +121,26 @@ class PeakError(Term):
     """Largest mean absolute error of any ``window`` x ``window`` pixels, on [0, 1] images; ours, for video.
 
     An unusual object fills a small part of a frame: the mean over the frame (PSNR) hardly sees it, its window does.
+    With a ``quantile`` it is that of the window instead of its mean, over means of ``cell`` x ``cell`` pixels: the
+    edges of somebody who walks are far off, but thin; of something fast the error fills the window.
     """
 
     window: int = 9
-    ranges: ClassVar[dict[str, Range]] = {"window": COUNT}
+    quantile: float | None = None
+    cell: int = 1
+    ranges: ClassVar[dict[str, Range]] = {"window": COUNT, "quantile": SHARE_OR_MEAN, "cell": COUNT}
 
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
         error = (out.output - target).abs().mean(dim=1, keepdim=True) / 2
-        side = min(int(self.window), *error.shape[2:])  # a configuration file gives 9.0
-        return F.avg_pool2d(error, side, stride=1).flatten(1).amax(dim=1)
+        cell = min(int(self.cell), *error.shape[2:])  # a configuration file gives 1.0
+        if cell > 1:
+            error = F.avg_pool2d(error, cell)
+        side = min(max(int(self.window) // cell, 1), *error.shape[2:])
+        if self.quantile is None:
+            return F.avg_pool2d(error, side, stride=1).flatten(1).amax(dim=1)
+        windows = F.unfold(error, side).transpose(1, 2)  # B x places x side^2
+        return quantile(windows.flatten(0, 1), self.quantile).view(windows.shape[:2]).amax(dim=1)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,10 @@ def moved_threshold(config: ThresholdConfig, old: float, recent: np.ndarray) -> 
 
 
 def choose_thresholds(
-    config: DetectorConfig, normal: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray]
+    config: DetectorConfig,
+    normal: Mapping[str, np.ndarray],
+    known: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Threshold]:
     """The threshold of every score in ``normal``, each by its own rule.
 
@@ -145,6 +148,7 @@ def choose_thresholds(
         normal: score -> N values of the validation normals, the unchanged ones first.
         known: score -> K values of the known anomalies, the unchanged ones first; empty without any. What is promised
             rests on the unchanged ones of both: copies are no further images.
+        seen: score -> values of normals that were trained on and that threshold and promise see as well.
 
     Raises:
         UserError: see :func:`choose_threshold`.
@@ -152,8 +156,11 @@ def choose_thresholds(
     found = {}
     copies = config.calibration.normal_copies, config.calibration.known_copies
     for name, values in normal.items():
-        roles = values, known.get(name, np.zeros(0))
+        trained_on = (seen or {}).get(name, np.zeros(0))
+        roles = np.concatenate([values, trained_on]), known.get(name, np.zeros(0))
         chosen = choose_threshold(config.rule(name), *roles)
+        if len(trained_on):
+            chosen = replace(chosen, note=f"{chosen.note}; {len(trained_on)} of the normals are frames trained on")
         if any(copies):
             note = f"{chosen.note}; {copies[0]} changed copies of each normal, {copies[1]} of each anomaly among them"
             chosen = replace(chosen, note=note)

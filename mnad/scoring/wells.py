@@ -18,6 +18,7 @@ from mnad.scoring.terms import (
     LOG_FLOOR,
     POSITIVE,
     SHARE,
+    SHARE_OR_MEAN,
     TINY,
     PooledDistance,
     Range,
@@ -41,7 +42,6 @@ def is_ellipse(value: object) -> bool:
 
 
 ELLIPSE = Range(is_ellipse, "a centre of two numbers and two radii above 0")
-SHARE_OR_MEAN = Range(lambda value: value is None or SHARE.allows(value), "a number from 0 to 1, or null for the mean")
 BAND = Range(lambda value: are_numbers(value, 2) and 0 < value[0] < value[1], "two sigmas above 0, the smaller first")
 HUE = Range(lambda value: are_numbers(value, 3), "one number for each of red, green, blue")
 

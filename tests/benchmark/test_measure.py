@@ -1,5 +1,6 @@
 """Clocks, the peak, and the pieces of a step."""
 
+import itertools
 import time
 
 import pytest
@@ -28,8 +29,9 @@ def test_contenders_take_turns():
 def test_peak_counts_two_operations_for_each_product(monkeypatch):
     monkeypatch.setattr("mnad.benchmark.measure.PEAK_SIZE", 100)
     monkeypatch.setattr("mnad.benchmark.measure.PEAK_SECONDS", 0.0)
-    monkeypatch.setattr(torch, "mm", lambda a, b: time.sleep(0.01))
-    assert matmul_peak(torch.float32, CPU) == pytest.approx(2e6 / 0.01 / 1e9, rel=0.2)
+    clock = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock) / 100)
+    assert matmul_peak(torch.float32, CPU) == pytest.approx(2e6 / 0.01 / 1e9)
 
 
 def test_peak_memory_sees_what_was_freed_again():
@@ -47,7 +49,7 @@ def test_stopwatch_adds_and_passes_over_what_never_began():
         time.sleep(0.01)
         watch.end("a")
     watch.end("b")
-    assert list(watch.seconds) == ["a"] and 0.02 <= watch.seconds["a"] < 0.1
+    assert list(watch.seconds) == ["a"] and 0.02 <= watch.seconds["a"] < 10
 
 
 def test_work_of_a_step_counted_by_hand():

@@ -157,6 +157,20 @@ def test_ped2(variant: str) -> None:
     assert numbers(f"ped2/curves_{variant}") == [str(value) for value in expected]
 
 
+def test_ped2_without_the_future() -> None:
+    frame = pd.read_csv(STORED / "ped2" / "scores_pred.csv", dtype={"video": str})
+    threshold = read_json(STORED / "ped2" / "run.json")["scores_pred"]["threshold"]
+    frame["flagged"] = frame["causal_window"] >= threshold
+    abnormal, normal = frame[frame["label"] == 1], frame[frame["label"] == 0]
+    found = abnormal.groupby("video")["flagged"].mean()
+    alarms = normal.groupby("video")["flagged"].sum()
+    area = auroc(frame["label"].to_numpy(), frame["causal_window"].to_numpy())
+    expected = [f"{threshold:.3f}", 5, percent(abnormal["flagged"].mean()), percent(normal["flagged"].mean())]
+    expected += [f"{100 * area:.2f}", found.idxmin(), percent(found.min())]
+    expected += [alarms.max(), alarms.sum(), alarms.idxmax()]
+    assert numbers("ped2/causal_pred") == [str(value) for value in expected]
+
+
 def two_digits(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}"  # no sign on nothing
 

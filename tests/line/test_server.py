@@ -281,8 +281,14 @@ def test_it_stops_when_what_was_accepted_is_answered(photographs, monkeypatch):
 
     from mnad.line.judge import Judge
 
-    compute = Judge.compute
-    monkeypatch.setattr(Judge, "compute", lambda self, some: (time.sleep(0.6), compute(self, some))[1])
+    compute, begun = Judge.compute, threading.Event()
+
+    def slowly(self, some):
+        begun.set()
+        time.sleep(0.6)
+        return compute(self, some)
+
+    monkeypatch.setattr(Judge, "compute", slowly)
     answers = []
     content = photographs[0].read_bytes()
     with running(build()) as address:
@@ -292,8 +298,8 @@ def test_it_stops_when_what_was_accepted_is_answered(photographs, monkeypatch):
             )
         )
         asked.start()
-        time.sleep(0.3)
-    asked.join(10)
+        assert begun.wait(60)
+    asked.join(60)
     assert answers[0].status_code == 200 and answers[0].json()[0]["verdict"]
 
 

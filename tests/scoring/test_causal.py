@@ -1,11 +1,21 @@
 """Scores that are scaled by the own past of a camera: a slow oracle; no later frame changes an earlier score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from video_data import SIZE, walk, write_dataset
 
-from mnad.config import CausalConfig, DetectorConfig, ImageConfig, ModelConfig, ScoreConfig, TermConfig
+from mnad.config import (
+    CalibrationConfig,
+    CausalConfig,
+    DetectorConfig,
+    ImageConfig,
+    ModelConfig,
+    ScoreConfig,
+    TermConfig,
+)
 from mnad.data.clips import Clips
 from mnad.data.videos import read_videos
 from mnad.detector import Detector
@@ -162,6 +172,26 @@ def test_calibration_scores_each_video_from_its_beginning(tmp_path) -> None:
         expected.append(detector.combine(raw, detector.new_pasts())["window"])
     np.testing.assert_allclose(normal, np.concatenate(expected), rtol=1e-5)
     assert detector.thresholds["window"].value == pytest.approx(np.quantile(normal, 0.995))
+
+
+def test_scale_and_threshold_may_see_the_training_videos(tmp_path) -> None:
+    config = build().config
+    detector = Detector(replace(config, calibration=CalibrationConfig(training_videos=True)), build().models)
+    first, *others = read_videos(write_dataset(tmp_path / "d", 12)).train
+    assert others
+    held_out, seen = Clips([first], SIZE), Clips(others, SIZE)
+    normal, _ = detector.calibrate(held_out, training=seen)
+    assert len(normal["window"]) == len(held_out)  # the histogram is that of frames never seen
+    every = np.concatenate([detector.raw_terms(part)["window"] for part in (held_out, seen)])
+    assert detector.scores["window"].mean.item() == pytest.approx(np.median(every))
+    threshold = detector.thresholds["window"]
+    assert threshold.note.endswith(f"{len(seen)} of the normals are frames trained on")
+    assert threshold.promise.n_normal == len(held_out) + len(seen)
+    with pytest.raises(UserError, match=r"calibration\.training_videos: expected training videos"):
+        detector.calibrate(held_out)
+    plain = build()
+    plain.calibrate(held_out, training=seen)  # which it leaves alone
+    assert plain.thresholds["window"].promise.n_normal == len(held_out)
 
 
 def test_photographs_have_no_past(tmp_path) -> None:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mnad.config import DetectorConfig, ModelConfig, ScoreConfig, TermConfig, mnad_score, wells_score
 from mnad.detector import Detector
@@ -72,6 +73,21 @@ def test_peak_error_by_hand():
     assert PeakError(3)(target, zero).item() == pytest.approx(0.45)
     assert PeakError(9)(target, zero).item() == pytest.approx(0.45 * 9 / 81)
     assert PeakError(99)(target, zero).item() == pytest.approx(0.45 * 9 / 256)  # the window ends at the image
+
+
+def test_peak_error_by_quantile_by_hand():
+    """A thin line, however wrong, fills no window; a patch does."""
+    zero, line, patch = (torch.zeros(1, 3, 16, 24) for _ in range(3))
+    line[:, :, :, 7] = 1.0  # 4 of the 16 pixels of a window
+    patch[:, :, 3:8, 10:15] = 0.4
+    window = PeakError(4, quantile=0.5)
+    assert window(line, out_of(zero)).item() == 0
+    assert window(patch, out_of(zero)).item() == pytest.approx(0.2)
+    assert PeakError(4)(line, out_of(zero)).item() == pytest.approx(0.5 * 4 / 16)
+    # cells of 2 x 2 pixels: rows 2 (half filled), 4 and 6, columns 10, 12 and 14 (half filled)
+    cells = PeakError(6, quantile=1 / 8, cell=2)(patch, out_of(zero)).item()  # the second smallest of nine
+    oracle = F.avg_pool2d(patch[:, :1] / 2, 2).unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).sort().values[..., 1].max()
+    assert cells == pytest.approx(oracle.item()) and cells == pytest.approx(0.1)
 
 
 def test_wall_hue_by_hand():
@@ -149,6 +165,11 @@ def test_statistics_travel_in_the_state_dict():
         ),
         (TermConfig("peak_error", options={"window": 0}), "peak_error: window 0; expected a whole number of pixels"),
         (TermConfig("peak_error", options={"window": float("inf")}), "peak_error: window inf; expected a whole number"),
+        (TermConfig("peak_error", options={"cell": 0}), "peak_error: cell 0; expected a whole number of pixels"),
+        (
+            TermConfig("peak_error", options={"quantile": 2}),
+            "peak_error: quantile 2; expected a number from 0 to 1",
+        ),
         (TermConfig("wall_hue", options={"quantile": None}), "wall_hue: quantile None; expected a number from 0 to 1"),
         (
             TermConfig("glitter", options={"quantile": [0.5]}),
