@@ -93,7 +93,7 @@ def test_a_detector_of_one_term_names_no_kinds(wells: Path) -> None:
     data = sources.wells(wells, ImageConfig())
     one = Detector(
         DetectorConfig(
-            ModelConfig(width=2, item_dim=8), scores={"psnr": ScoreConfig([TermConfig("psnr")])}, primary="psnr"
+            model=ModelConfig(width=2, item_dim=8), scores={"psnr": ScoreConfig([TermConfig("psnr")])}, primary="psnr"
         )
     )
     with pytest.raises(UserError, match="kinds: a verdict by psnr alone; expected photographs and a detector of two"):
