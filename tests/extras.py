@@ -20,7 +20,14 @@ MODULES = {
 }
 FOR_DEVELOPERS = {"dev", "tour"}
 HIDDEN = sorted({name for names in MODULES.values() for name in names})
-HIDE = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN!r})); "  # at the start of a program
+HIDE = f"""import sys
+from importlib.machinery import PathFinder
+class Hidden(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in {HIDDEN!r} else super().find_spec(name, path, target)
+sys.meta_path[:] = [Hidden if finder is PathFinder else finder for finder in sys.meta_path]
+"""  # at the start of a program; None in sys.modules would upset scikit-learn, which looks there for pyarrow
 
 
 def extras() -> dict[str, list[str]]:
