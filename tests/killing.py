@@ -28,12 +28,6 @@ def kill_in_the_middle(marker: Path, driver: int) -> None:
     archive.batched = counted
 
 
-def note(folder: Path, driver: int) -> None:
-    """A file with the number of this worker's process."""
-    if os.getpid() != driver:
-        (folder / str(os.getpid())).touch()
-
-
 def refuse_to_write(driver: int) -> None:
     """As if the disk were full, in this worker."""
     if os.getpid() == driver:

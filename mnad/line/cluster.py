@@ -7,9 +7,11 @@ has died is Ray's. Only the numbers of partitions travel through it.
 import hashlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,31 +55,38 @@ class Options(Protocol):
     precision: ScorePrecision
 
 
+@dataclass
 class Scorer:
     """One worker: a detector in one thread, or on one GPU.
 
     Args:
         archive: whose partitions it scores, with the archive's own copy of the checkpoint.
         place: folder that relative paths begin at.
+        boxes: wells to cut out of each picture.
+        precision: of the convolutions.
+        device: auto, cpu or cuda.
         register: called first, makes further models known.
     """
 
-    def __init__(
-        self,
-        archive: Archive,
-        place: Path,
-        boxes: Sequence[Box],
-        precision: ScorePrecision,
-        device: str,
-        register: Callable[[], None],
-    ) -> None:
-        register()
+    archive: Archive
+    place: Path
+    boxes: Sequence[Box]
+    precision: ScorePrecision
+    device: str
+    register: Callable[[], None]
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Loaded with the first partition, whose errors reach the user in one line."""
+        self.register()
         try:
-            os.chdir(place)
+            os.chdir(self.place)
         except OSError as error:
-            raise UserError(f"{place}: is not there on a worker ({error.strerror}); expected absolute paths") from error
-        self.detector = Detector.load(archive.folder / CHECKPOINT).to(device).use(precision)
-        self.archive, self.boxes = archive, boxes
+            raise UserError(
+                f"{self.place}: is not there on {socket.gethostname()} ({error.strerror}); expected the folder that "
+                f"the command is called in on every machine of the cluster"
+            ) from error
+        return Detector.load(self.archive.folder / CHECKPOINT).to(self.device).use(self.precision)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Score the partitions ``part``; gives ``files``, how many each of them had."""
@@ -114,11 +123,11 @@ def connected(address: str, workers: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def users_error(error: BaseException | None) -> UserError | None:
-    """What a worker has refused, without what Ray says around it."""
-    while error is not None and not isinstance(error, UserError):
-        error = error.cause if isinstance(error, RayTaskError) else error.__cause__
-    return error
+def users_error(error: BaseException) -> UserError | None:
+    """What a worker has refused, without what Ray says around it; None for anything else."""
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error if isinstance(error, UserError) else None
 
 
 def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], workers: int | None) -> None:
@@ -135,6 +144,7 @@ def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
+    context.raise_original_map_exception = True
     pool = ActorPoolStrategy(size=workers) if workers else ActorPoolStrategy(min_size=1)
     rows = ray.data.from_items([{"part": part} for part in left], override_num_blocks=len(left)).map_batches(
         Scorer,
@@ -152,7 +162,7 @@ def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], 
     except RayError as error:
         refused = users_error(error)
         if refused is not None:
-            raise UserError(str(refused)) from error
+            raise refused from error
         if isinstance(error, RayTaskError):  # a mistake of ours
             raise
         raise UserError(
