@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from baselines.config import CompareConfig
+from baselines.finished import SPLIT_SEED, finished_rows
 from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
@@ -45,14 +46,15 @@ RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
 KEYS = {"method", "seed", "primary", "pixels", "images_per_second", "fit_seconds", "parameters", "peak_mb"}  # of RESULT
 ROLES = ("test", "validation", "known")  # of scores
 # What may change between two calls: thresholds are chosen again from the stored scores whenever the tables are made.
-FREE = ("out", "overwrite", "seeds", "methods", "resamples", "threshold")
+FREE = ("out", "overwrite", "seeds", "methods", "checkpoints", "resamples", "threshold")
 
 
 def check_config(config: CompareConfig) -> Photographs:
     """Everything that can be wrong before anything is read or written; returns the dataset.
 
     Raises:
-        UserError: an unknown device, score or method, a method twice, another variant, no data.
+        UserError: an unknown device, score or method, a method twice, another variant, no data, a checkpoint that
+            cannot be read, has the name of a method, or has seen the test images.
     """
     names = all_methods()
     config.methods = default_methods(config.model.name) if config.methods is None else config.methods
@@ -65,7 +67,17 @@ def check_config(config: CompareConfig) -> Photographs:
     if not isinstance(data, Photographs):
         raise UserError(f"{config.data}: videos; expected a folder of photographs")
     loss_weights(Detector(config.detector()).model, config.optim)
+    for name, one in finished_rows(config.checkpoints).items():
+        if name in names:
+            raise UserError(f"checkpoints: {one.path}: a method is called {name}, too; expected another name")
+        data.check_unseen(one.path)
     return data
+
+
+def rows_and_seeds(config: CompareConfig) -> dict[str, int]:
+    """Row -> how many seeds it has: the methods, then the checkpoints, which have as many as there are members."""
+    rows = dict.fromkeys(config.methods or [], config.seeds)
+    return rows | {name: min(config.seeds, one.seeds) for name, one in finished_rows(config.checkpoints).items()}
 
 
 def share_below(counts: Any) -> float:
@@ -132,9 +144,10 @@ def run_one(
             "seed": seed,
             "primary": method.primary,
             **result.record(),
-            "fit_seconds": fit_seconds,
+            "fit_seconds": fit_seconds if method.digest is None else None,
             "parameters": method.parameters,
             "peak_mb": peak,
+            "digest": method.digest,
         },
     )
 
@@ -171,12 +184,14 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return result, arrays
 
 
-def finished(folder: Path) -> bool:
-    """Whether ``folder`` holds a finished run; says so where one is broken and has to be done again."""
+def finished(folder: Path, digest: str | None) -> bool:
+    """Whether ``folder`` holds a finished run (of the checkpoint of that ``digest``); says so where one is broken or of
+    another checkpoint and has to be done again."""
     if not (folder / RESULT).is_file():
         return False
     try:
-        read_run(folder)
+        if read_run(folder)[0].get("digest") != digest:
+            raise UserError(f"{folder}: is of another checkpoint; expected the one of now")
     except UserError as error:
         print(f"done again: {error}", flush=True)
         return False
@@ -184,12 +199,13 @@ def finished(folder: Path) -> bool:
 
 
 def pending(config: CompareConfig) -> Iterator[tuple[int, str, Path]]:
-    """(seed, method, folder) that are to do, all methods of a seed before the next seed: those without a result or
-    with a broken one, or all of them to start afresh."""
+    """(seed, row, folder) that are to do, all rows of a seed before the next seed: those without a result or with a
+    broken one, or all of them to start afresh."""
+    rows, checkpoints = rows_and_seeds(config), finished_rows(config.checkpoints)
     for seed in range(config.seeds):
-        for name in config.methods:
-            folder = config.out / name / f"seed-{seed}"
-            if config.overwrite or not finished(folder):
+        for name, seeds in rows.items():
+            folder, digest = config.out / name / f"seed-{seed}", getattr(checkpoints.get(name), "digest", None)
+            if seed < seeds and (config.overwrite or not finished(folder, digest)):
                 yield seed, name, folder
 
 
@@ -228,7 +244,8 @@ def run_in(config: CompareConfig, data: Photographs, findings: Mapping[str, obje
     for number, (seed, name, folder) in enumerate(todo, 1):
         print(f"[{number}/{len(todo)}] {name}, seed {seed}", flush=True)
         try:
-            run_one(name, config, seed, folder, data.sources(seed), data)
+            sources = data.sources(seed if name in config.methods else SPLIT_SEED)
+            run_one(name, config, seed, folder, sources, data)
         except Exception as error:  # one failing method does not lose the others
             reason = one_line(f"{type(error).__name__}: {error}")[:300]
             left_out = isinstance(error, NotInstalled)

@@ -80,6 +80,8 @@ class CompareConfig(DetectorConfig, DataConfig):
         seeds: how often each method is trained, with seeds 0, 1, ...
         methods: names, in the order of the table; none is all that learn pixels, or of the model ``mnad_features``
             that one and those on the same frozen network.
+        checkpoints: finished detectors that are judged beside the methods, by the name of a shipped one, run folder or
+            file; an ensemble has a second row, its members alone.
         resamples: of the bootstrap over test images.
         robustness: judge each method under every change of ``scripts/robustness.py`` as well, which takes as long as
             sixty tests.
@@ -91,6 +93,7 @@ class CompareConfig(DetectorConfig, DataConfig):
     overwrite: bool = False
     seeds: int = 3
     methods: list[str] | None = None
+    checkpoints: list[str] = field(default_factory=list)
     resamples: int = 2000
     robustness: bool = False
     pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)

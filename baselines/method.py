@@ -29,9 +29,11 @@ class Method(ABC):
     Attributes:
         primary: name of the score that :meth:`score` returns.
         thresholds: of every score, after :meth:`calibrate`.
+        digest: of the file, for a detector that was trained elsewhere.
     """
 
     primary: str = "distance"
+    digest: str | None = None
 
     def __init__(self, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> None:
         self.config, self.optim, self.seed, self.folder = config, optim, seed, folder

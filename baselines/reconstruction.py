@@ -40,6 +40,12 @@ def offered_scores(scores: dict[str, ScoreConfig], gives: Collection[str]) -> di
     }
 
 
+def numbers_kept(model: Network) -> int:
+    """Weights, buffers and memory items of a network, frozen weights too."""
+    kept = sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
+    return kept + sum(p.numel() for p in model.frozen_parameters())
+
+
 class Reconstruction(Method):
     """A network inside a detector."""
 
@@ -94,9 +100,7 @@ class Reconstruction(Method):
     @property
     def parameters(self) -> int:
         """Weights, buffers and memory items of the network, frozen weights too."""
-        state = self.detector.model.state_dict().values()
-        kept = sum(value.numel() for value in state if value.is_floating_point())
-        return kept + sum(p.numel() for p in self.detector.model.frozen_parameters())
+        return numbers_kept(self.model)
 
 
 class Trained(Reconstruction):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.finished import Finished, finished_rows
 from baselines.mean_image import MeanImage
 from baselines.method import Method
 from baselines.padim import PaDiM
@@ -40,13 +41,16 @@ def default_methods(model: str) -> list[str]:
 
 
 def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: int, folder: Path) -> Method:
-    """The unfitted method ``name``: a trained model of ``MODELS`` or one of ``METHODS``.
+    """The unfitted method ``name``: a trained model of ``MODELS``, one of ``METHODS``, or a row of a checkpoint.
 
     Raises:
         UserError: unknown name.
         NotInstalled: a package that the method needs is not installed.
     """
     method = METHODS.get(name, Trained if name in MODELS else None)
+    checkpoints = finished_rows(getattr(config, "checkpoints", [])) if method is None else {}
+    if name in checkpoints:
+        return Finished(config, optim, seed, folder, checkpoints[name])
     if method is None:
         raise UserError(f"methods: expected some of {', '.join(all_methods())}, got {name!r}")
     frozen = issubclass(method, PaDiM | PatchCore)

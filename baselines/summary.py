@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.compare import FAILED, RESULT, read_run, rejudge
+from baselines.compare import FAILED, RESULT, read_run, rejudge, rows_and_seeds
 from baselines.config import CompareConfig
 from mnad.run.files import read_json
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
@@ -28,15 +28,15 @@ class Runs:
 
 
 def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
-    """Method -> its runs, in the order of the configuration, judged by the thresholds of the configuration.
+    """Row -> its runs, in the order of the configuration, judged by the thresholds of the configuration.
 
     Raises:
         UserError: a result that is broken, see :func:`baselines.compare.read_run`.
     """
     found = {}
-    for name in config.methods:
+    for name, seeds in rows_and_seeds(config).items():
         found[name] = runs = Runs()
-        for seed in range(config.seeds):
+        for seed in range(seeds):
             folder = out / name / f"seed-{seed}"
             if (folder / RESULT).is_file():
                 result, arrays = read_run(folder)

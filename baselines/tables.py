@@ -10,6 +10,7 @@ from baselines.compare import FREE, check_config, run_comparison
 from baselines.config import CompareConfig
 from baselines.features import MAX_IMAGES
 from baselines.figures import plot_comparison
+from baselines.finished import SPLIT_SEED, finished_rows
 from baselines.summary import COSTS, PIXELS, collect, summarise
 from mnad.data.checks import finding_lines
 from mnad.data.images import split
@@ -106,6 +107,9 @@ def notes(frame: pd.DataFrame, config: CompareConfig, data: dict) -> list[str]:
     thinned = [name for name in ("padim", "patchcore", "patchcore_coarse") if name in config.methods]
     if fitted > MAX_IMAGES and thinned:
         lines.append(f"{', '.join(thinned)}: fitted on a random choice of {MAX_IMAGES:,} training images.")
+    for name, one in finished_rows(config.checkpoints).items():
+        what = "members of the ensemble, alone, one for each seed" if one.alone else "trained before"
+        lines.append(f"{name}: {one.path.name}, {what}; scale and threshold anew, on the split of seed {SPLIT_SEED}.")
     if frame.get("robust_worst_mean", pd.Series(dtype=float)).notna().any():
         lines.append(
             "Clean, mean over changes, worst change: the smaller one of TPR and TNR on the unchanged test and under "

@@ -13,7 +13,7 @@ from mnad.run.files import write_csv, write_text
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 from mnad.study.config import ROWS, StudyConfig
 from mnad.study.interventions import LEARNT, MEAN, RANDOM, SHUFFLED
-from mnad.study.run import FAITHFUL, SCORES, ensemble, read_results, rejudged
+from mnad.study.run import COLUMNS, FAITHFUL, SCORES, ensemble, read_results, rejudged, stored_seeds
 
 OTHER_RULE = "TPR / TNR by `normal_quantile`"
 KEYS = ("auroc", "tpr", "tnr")
@@ -29,7 +29,23 @@ def seeds_table(results: Mapping[str, Mapping[int, Mapping]]) -> pd.DataFrame:
                 counts = metrics["confusion"]
                 row = {"row": name, "seed": seed, "items": items, **{key: metrics[key] for key in KEYS}}
                 found.append(row | {"missed": counts["fn"], "false_alarms": counts["fp"]})
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def with_stored(seeds: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """``seeds`` and those runs of ``stored`` that are not among them, by row (in the order of the study) and seed."""
+    runs = set(zip(seeds["row"], seeds["seed"], strict=True))
+    old = [run not in runs for run in zip(stored["row"], stored["seed"], strict=True)]
+    both = pd.concat([part for part in (seeds, stored[old]) if len(part)], ignore_index=True)
+    order = {name: number for number, name in enumerate(LABELS)}
+    return both.sort_values(
+        ["row", "seed"], key=lambda column: column.map(order) if column.name == "row" else column, kind="stable"
+    ).reset_index(drop=True)
+
+
+def of_seeds(found: int, seeds: int) -> str:
+    """Says of how many seeds a cell is, where not of all."""
+    return "" if found == seeds else f" ({found} of {seeds} seeds)"
 
 
 def spread(values: pd.Series, digits: int = 3) -> str:
@@ -45,15 +61,20 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def training_table(seeds: pd.DataFrame, config: StudyConfig, folder: Path) -> str:
-    """Rows as trained: mean and deviation over seeds, the worst seed, the mean score of all seeds."""
+    """Rows as trained: mean and deviation over seeds, the worst seed, the mean score of all seeds.
+
+    Args:
+        seeds: of all runs, also of an earlier study; the last two columns are of the runs in ``folder``.
+    """
     rows = []
     for name, part in seeds[seeds["items"] == LEARNT].groupby("row", sort=False):
         together = ensemble(config, folder, name)
         cells = [LABELS[name], str(len(part)), spread(part["auroc"], 4), spread(part["tpr"]), spread(part["tnr"])]
         cells.append(f"{part['tpr'].min():.3f} / {part['tnr'].min():.3f}")
         other = pd.DataFrame(rejudged(config, folder, name, "normal_quantile"))
-        cells.append(f"{spread(other['tpr'])} / {spread(other['tnr'])}")
-        cells.append(f"{together['tpr']:.3f} / {together['tnr']:.3f}" if together else "-")
+        some = of_seeds(len(other), len(part))
+        cells.append(f"{spread(other['tpr'])} / {spread(other['tnr'])}{some}" if len(other) else "-")
+        cells.append(f"{together['tpr']:.3f} / {together['tnr']:.3f}{some}" if together else "-")
         rows.append(cells)
     return markdown(
         ["trained", "seeds", "AUROC", "TPR", "TNR", "worst TPR / TNR", OTHER_RULE, "mean of the seeds' scores"], rows
@@ -71,15 +92,15 @@ def intervention_table(seeds: pd.DataFrame) -> str:
 
 
 def bits_table(results: Mapping[str, Mapping[int, Mapping]]) -> str:
-    """Usage in bits, mean over seeds."""
+    """Usage in bits, mean over the seeds that were run here."""
     rows = []
     for name, seeds in results.items():
         found = pd.DataFrame([result["bits"] for result in seeds.values() if "bits" in result])
         if len(found):
             mean = found.mean()
             cells = [f"{mean[key]:.2f}" for key in ("item", "position", "used")]
-            rows.append([LABELS[name], *cells, f"{mean['kind']:.3f} ({mean['kind_chance']:.3f})"])
-    header = ["trained", "item", "item and position", "items used at a position", "item and kind (by chance)"]
+            rows.append([LABELS[name], str(len(found)), *cells, f"{mean['kind']:.3f} ({mean['kind_chance']:.3f})"])
+    header = ["trained", "seeds", "item", "item and position", "items used at a position", "item and kind (by chance)"]
     return markdown(header, rows)
 
 
@@ -161,8 +182,10 @@ def plot_rows(path: Path, seeds: pd.DataFrame) -> list[Path]:
 
 
 def plot_interventions(path: Path, seeds: pd.DataFrame) -> list[Path]:
-    """AUROC with learnt, shuffled, random and mean items, one line for each seed."""
+    """AUROC with learnt, shuffled, random and mean items, one line for each seed; nothing without any."""
     names = [name for name, part in seeds.groupby("row", sort=False) if (part["items"] == MEAN).any()]
+    if not names:
+        return []
     kinds = (LEARNT, SHUFFLED, RANDOM, MEAN)
     with style():
         figure, axes = plt.subplots(figsize=(TWO_COLUMNS * 0.6, 2.6))
@@ -178,9 +201,10 @@ def plot_interventions(path: Path, seeds: pd.DataFrame) -> list[Path]:
 
 
 def write_tables(config: StudyConfig, folder: Path) -> None:
-    """``study.md``, ``seeds.csv`` and the figures in the study's ``folder``, from its finished runs."""
+    """``study.md``, ``seeds.csv`` and the figures in the study's ``folder``, from its finished runs and the stored
+    ones."""
     results = read_results(folder)
-    seeds = seeds_table(results)
+    seeds = with_stored(seeds_table(results), stored_seeds(config))
     write_csv(folder / "seeds.csv", seeds)
     parts = (
         ("As trained", training_table(seeds, config, folder)),

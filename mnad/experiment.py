@@ -173,11 +173,8 @@ def member_folders(folder: Path, members: int) -> list[Path]:
 
 def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
     """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
-    for member, model in enumerate(detector.models):
-        alone = Detector(detector.config.detector(members=1), model).to(detector.device.type)
-        alone.correction = detector.correction
-        for name, score in alone.scores.items():  # what the terms learnt of the training normals
-            score.statistics[0].load_state_dict(detector.scores[name].statistics[member].state_dict())
+    for member in range(len(detector.models)):
+        alone = detector.alone(member)
         alone.calibrate(sources["validation"], sources.get("known"), sources["train"])
         yield alone
 

@@ -180,6 +180,14 @@ class Detector(Calibrated):
         own = config_class(self.config.model.name).__dataclass_fields__
         return stored | {"model": {key: value for key, value in stored["model"].items() if key in own}}
 
+    def alone(self, member: int) -> "Detector":
+        """One member of an ensemble, counted from 0, as a detector of its own that is still to be calibrated."""
+        found = Detector(self.config.detector(members=1), self.models[member]).to(self.device.type)
+        found.correction = self.correction
+        for name, score in found.scores.items():  # what the terms learnt of the training normals
+            score.statistics[0].load_state_dict(self.scores[name].statistics[member].state_dict())
+        return found
+
     @classmethod
     def load(cls, path: Path | str) -> "Detector":
         """Read what :meth:`save` wrote; ``path`` is the file, its run folder, or the name of a shipped one (``wells``).

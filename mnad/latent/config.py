@@ -20,6 +20,8 @@ class LatentConfig(DataConfig):
         checkpoint: run folder or .safetensors file; none takes the shipped MNAD of the synthetic wells, and the
             shipped autoencoder to compare with.
         compare: a second checkpoint, mapped from the same images and drawn beside the first.
+        kinds: detector that tells kinds of anomalies apart, by the name of a shipped one, run folder or file: each has
+            the name of the term of its verdict that is largest. None takes the kinds of ``kinds.csv`` in the data.
         out: folder to write to; none makes ``runs/latent-<date>-<time>``.
         overwrite: write into an existing folder; files of the same name are replaced.
         images: size of the stratified sample of images (small strata whole, the rest in equal parts).
@@ -36,6 +38,7 @@ class LatentConfig(DataConfig):
 
     checkpoint: Path | None = None
     compare: Path | None = None
+    kinds: Path | None = None
     out: Path | None = None
     overwrite: bool = False
     images: int = 2500

@@ -22,7 +22,7 @@ from mnad.latent.embed import check_size, embed
 from mnad.latent.items_page import write_items_page
 from mnad.latent.page import write_page
 from mnad.latent.sample import counts, strata_of, stratified
-from mnad.latent.sources import ImageSet, open_images
+from mnad.latent.sources import ImageSet, name_by_term, open_images
 from mnad.model.health import memory_health
 from mnad.run import UserError
 from mnad.run.files import locked, output_folder, stamped, sweep, write_json
@@ -139,6 +139,8 @@ def visualize_latent(config: LatentConfig) -> Path:
     root = config.data if config.data is not None else draw_wells(SYNTHETIC)
     split = config if config.checkpoint is None else with_own_split(config, config.checkpoint)
     data = open_images(root, first.config, split.layout, split.layout_options)
+    if config.kinds is not None:
+        name_by_term(data, Detector.load(config.kinds).to(config.device))
     sample = draw_sample(config, data, first.config.images.size, first.model.stride)
     out = output_folder(config.out or stamped("latent"), config.overwrite)
     with locked(out):
@@ -176,6 +178,7 @@ def write_maps(
     return {
         "data": name,
         "config": {key: getattr(config, key) for key in RECORDED},
+        "kinds": None if config.kinds is None else str(config.kinds),
         "sample": sample.record,
         "distance": "cosine",
         "embedding": "PCA fitted on the queries, reads and items projected; t-SNE and UMAP fitted jointly on all three",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from mnad.config import DetectorConfig, ImageConfig, LayoutOptions
 from mnad.data.clips import Clips, past_frames
@@ -15,6 +16,7 @@ from mnad.data.images import Images
 from mnad.data.layouts import is_video, read_layout
 from mnad.data.source import Source
 from mnad.data.videos import read_videos
+from mnad.detector import Detector
 from mnad.run import UserError
 from mnad.run.files import read_table
 
@@ -82,6 +84,27 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto", options: Layout
     table["kind"] = kinds or [coarse[key] for key in zip(sets, labels, strict=True)]
     anomaly = "spill" if found.name == "wells" else "anomaly"
     return ImageSet(Images(paths, config.size, memory_gb=0, fit=config.fit), table, anomaly)
+
+
+def name_by_term(data: ImageSet, detector: Detector) -> None:
+    """Each anomaly becomes of the kind of the term of ``detector``'s verdict that is largest, on the scale of the
+    validation normals, mean over members.
+
+    Raises:
+        UserError: clips; a detector of one term, or an image that cannot be read.
+    """
+    score = detector.scores[detector.primary]
+    names = score.names[: len(score.weights)]
+    if "kind" not in data.table or len(names) < 2:
+        what = "clips of videos" if "kind" not in data.table else f"a verdict by {names[0]} alone"
+        raise UserError(f"kinds: {what}; expected photographs and a detector of two terms or more")
+    rows = np.flatnonzero(data.table["label"] == 1)
+    if not len(rows):
+        return
+    raw = detector.raw_terms([data.source.sources[i] for i in rows], "anomalies")  # type: ignore[attr-defined]
+    values = score.scaled(torch.from_numpy(raw[detector.primary]).to(detector.device))
+    largest = values.view(len(rows), -1, len(names)).mean(dim=1).argmax(dim=1)
+    data.table.loc[rows, "kind"] = [names[i] for i in largest.tolist()]
 
 
 def videos(root: Path, config: DetectorConfig) -> ImageSet:

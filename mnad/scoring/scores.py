@@ -210,9 +210,13 @@ class Score(nn.Module):
             return None
         return Past(self.causal, self.mean.cpu().numpy(), self.deviation.cpu().numpy())
 
+    def scaled(self, raw: Tensor) -> Tensor:
+        """N x S * (T + G) raw terms -> N x S * T on the scale of the validation normals."""
+        return (self.conditioned(raw) - self.low) / (self.high - self.low)
+
     def forward(self, raw: Tensor) -> Tensor:
         """N x S * (T + G) raw terms -> N scores."""
-        scaled = ((self.conditioned(raw) - self.low) / (self.high - self.low)).view(-1, len(self.weights))
+        scaled = self.scaled(raw).view(-1, len(self.weights))
         each = scaled.amax(dim=1) if self.combine == "max" else scaled @ scaled.new_tensor(self.weights)
         return each.view(-1, self.members).mean(dim=1)
 

@@ -64,6 +64,8 @@ class StudyConfig(TrainConfig):
         dirty_seeds: of each row with dirty training data.
         faithful: checkpoint of the official memory without a correction, judged beside the rows; its network is not
             trained again.
+        stored: ``seeds.csv`` of an earlier study, whose runs are not done again. Its numbers join those of the runs in
+            ``out``; what needs the scores of every image or the bits has the latter alone, and says how many.
     """
 
     out: Path = Path("runs/memory_study")
@@ -71,6 +73,7 @@ class StudyConfig(TrainConfig):
     seeds: int = 5
     dirty_seeds: int = 3
     faithful: Path | None = Path("wells_absolute")
+    stored: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for an unknown row, or no seed."""

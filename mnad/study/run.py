@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mnad.config import DetectorConfig, Rule
@@ -15,7 +16,7 @@ from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
 from mnad.model.build import build_model
 from mnad.run import UserError
-from mnad.run.files import atomic_path, open_run_folder, read_json, write_json
+from mnad.run.files import atomic_path, open_run_folder, read_json, read_table, write_json
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.threshold import choose_threshold
@@ -27,8 +28,9 @@ from mnad.training.finish import exact_statistics, queries_of
 from mnad.training.loop import finish, train
 
 RESULT, SCORES = "result.json", "scores.npz"
-FREE = ("out", "overwrite", "resume", "rows", "seeds", "dirty_seeds", "threshold", "faithful", "members")
+FREE = ("out", "overwrite", "resume", "rows", "seeds", "dirty_seeds", "threshold", "faithful", "stored", "members")
 FAITHFUL = "faithful"
+COLUMNS = ("row", "seed", "items", "auroc", "tpr", "tnr", "missed", "false_alarms")  # of seeds.csv
 
 
 def train_row(row: Row, config: StudyConfig, seed: int, sources: Mapping[str, Source], folder: Path) -> Detector:
@@ -90,14 +92,39 @@ def faithful_config(config: StudyConfig, checkpoint: Detector) -> DetectorConfig
     return checkpoint.config.detector(scores=config.scores | own, primary=config.primary, threshold=config.threshold)
 
 
+def stored_seeds(config: StudyConfig) -> pd.DataFrame:
+    """The table ``config.stored``, in the columns of ``seeds.csv``; empty if there is none.
+
+    Raises:
+        UserError: it cannot be read, has a row that the study does not know, or a number twice.
+    """
+    if config.stored is None:
+        return pd.DataFrame(columns=list(COLUMNS))
+    found = read_table(config.stored, set(COLUMNS), text=("row", "items"))[list(COLUMNS)]
+    unknown = sorted(set(found["row"]) - {FAITHFUL, *ROWS})
+    if unknown:
+        raise UserError(f"{config.stored}: row {unknown[0]!r}; expected some of {FAITHFUL}, {', '.join(ROWS)}")
+    twice = found[found.duplicated(["row", "seed", "items"])]
+    if len(twice):
+        name, seed, items = twice.iloc[0][["row", "seed", "items"]]
+        raise UserError(f"{config.stored}: {name}, seed {seed}, {items} twice; expected it once")
+    return found
+
+
+def stored_runs(config: StudyConfig) -> set[tuple[str, int]]:
+    """(row, seed) of :func:`stored_seeds`."""
+    found = stored_seeds(config)
+    return set(zip(found["row"], found["seed"], strict=True))
+
+
 def pending(config: StudyConfig) -> list[tuple[int, str, Path]]:
-    """(seed, row, folder) without a result: all rows of a seed before the next seed."""
-    todo = []
+    """(seed, row, folder) without a result here or in ``config.stored``: all rows of a seed before the next seed."""
+    done, todo = stored_runs(config), []
     for seed in range(max(config.seeds, config.dirty_seeds)):
         for name in config.rows:
             folder = config.out / name / f"seed{seed}"
             limit = config.dirty_seeds if ROWS[name].dirty else config.seeds
-            if seed < limit and not (folder / RESULT).is_file():
+            if seed < limit and (name, seed) not in done and not (folder / RESULT).is_file():
                 todo.append((seed, name, folder))
     return todo
 
@@ -108,8 +135,9 @@ def run_study(config: StudyConfig) -> Path:
     Every row has the validation split of ``config.seed``, so that the scores of seeds can be averaged.
 
     Raises:
-        UserError: no photographs, no known anomalies, or a folder of another study.
+        UserError: no photographs, no known anomalies, a folder of another study, or see :func:`stored_seeds`.
     """
+    todo, stored = pending(config), stored_runs(config)
     if config.optim.threads:
         torch.set_num_threads(config.optim.threads)
     data = open_dataset(config, config.images, config.model.variant)
@@ -121,7 +149,7 @@ def run_study(config: StudyConfig) -> Path:
     write_json(folder / "config.json", plain(config))
     run_record(folder / "provenance.json")
     place = folder / FAITHFUL / "seed0"
-    if config.faithful is not None and not (place / RESULT).is_file():
+    if config.faithful is not None and (FAITHFUL, 0) not in stored and not (place / RESULT).is_file():
         place.mkdir(parents=True, exist_ok=True)
         loaded = Detector.load(config.faithful)
         if loaded.correction is not None:
@@ -130,7 +158,6 @@ def run_study(config: StudyConfig) -> Path:
         detector.fit(sources["train"])
         detector.calibrate(sources["validation"], sources["known"])
         judge_row(detector, sources, data, place, deep=True)
-    todo = pending(config)
     for number, (seed, name, place) in enumerate(todo, 1):
         print(f"[{number}/{len(todo)}] {ROWS[name].label}, seed {seed}", flush=True)
         place.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from layouts_on_disk import SIZE, mvtec, two_folders
 
 from baselines import registry
@@ -21,6 +22,7 @@ from baselines.tables import compare_and_tabulate, escape, notes, number, tabula
 from mnad.config import ImageConfig, LayoutOptions, ModelConfig, OptimConfig, ThresholdConfig, mnad_score
 from mnad.data.dataset import open_dataset
 from mnad.data.images import Images
+from mnad.detector import Detector
 from mnad.run import NotInstalled, UserError
 from mnad.scoring.metrics import judge
 from mnad.scoring.threshold import choose_threshold
@@ -182,6 +184,64 @@ def test_resumes_where_it_stopped(done: CompareConfig) -> None:
         run_comparison(replace(done, optim=OptimConfig(epochs=9)))
     run_comparison(replace(done, methods=["brightest"], overwrite=True))
     assert Brightest.fits == 4 and not (done.out / "mnad").exists()
+
+
+@pytest.fixture
+def pair(done: CompareConfig) -> Path:
+    """The checkpoint of an untrained ensemble of two, calibrated on what the comparison keeps back with seed 0."""
+    torch.manual_seed(0)
+    detector = Detector(done.detector(members=2))
+    sources = open_dataset(done, done.images, "recon").sources(0)
+    detector.fit(sources["train"])
+    detector.calibrate(sources["validation"], sources["known"])
+    detector.save(done.out.parent / "pair.safetensors")
+    return done.out.parent / "pair.safetensors"
+
+
+def test_finished_detectors_beside_the_methods(done: CompareConfig, pair: Path, capsys) -> None:
+    one = replace(done, methods=["brightest"], checkpoints=[str(pair)])
+    compare_and_tabulate(one)
+    assert Brightest.fits == 0  # those are there
+    table = pd.read_csv(done.out / "comparison.csv").set_index("method")
+    assert table["seeds"].to_dict() == {"brightest": 2, "pair": 1, "pair_member": 2}
+    assert np.isnan(table["fit_seconds_mean"]["pair"])
+    with np.load(done.out / "pair/seed-0/scores.npz") as stored:
+        together = dict(stored)
+    detector, data = Detector.load(pair), open_dataset(done, done.images, "recon")
+    np.testing.assert_array_equal(together["test/mnad"], detector.score(data.test))
+    sources = data.sources(0)
+    np.testing.assert_array_equal(together["validation/mnad"], detector.score(sources["validation"]))
+    np.testing.assert_array_equal(together["known/mnad"], detector.score(sources["known"]))
+    for seed in range(2):
+        alone = Detector(done.detector(members=1), detector.models[seed])
+        alone.calibrate(sources["validation"], sources["known"])
+        with np.load(done.out / f"pair_member/seed-{seed}/scores.npz") as stored:
+            np.testing.assert_array_equal(stored["test/mnad"], alone.score(data.test))
+    stamp = (done.out / "pair/seed-0/result.json").stat().st_mtime_ns
+    run_comparison(one)
+    assert (done.out / "pair/seed-0/result.json").stat().st_mtime_ns == stamp
+    capsys.readouterr()
+    detector.record = {"another": 1}
+    detector.save(pair)
+    run_comparison(one)
+    assert "seed-0: is of another checkpoint; expected the one of now" in capsys.readouterr().out
+    assert (done.out / "pair/seed-0/result.json").stat().st_mtime_ns > stamp
+
+
+def test_checkpoints_that_cannot_stand_in_the_table(done: CompareConfig, pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for name in ("other/pair", "mnad"):
+        shutil.copy(pair, tmp_path / f"{name}.safetensors")
+    for checkpoints, message in (
+        ([pair, tmp_path / "other/pair.safetensors"], "two are called pair; expected files of different names"),
+        ([tmp_path / "mnad.safetensors"], "a method is called mnad, too; expected another name"),
+        ([tmp_path / "none.safetensors"], "missing; expected a checkpoint"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run_comparison(replace(done, checkpoints=[str(path) for path in checkpoints]))
+    compare_and_tabulate(replace(done, checkpoints=["wells"]))  # of 32 x 48 pixels
+    table = pd.read_csv(done.out / "comparison.csv").set_index("method")
+    assert "is of 32 x 48 pixels; expected images.height and images.width of it" in table["note"]["wells"]
 
 
 def test_a_failing_method_does_not_lose_the_others(tmp_path: Path, capsys) -> None:

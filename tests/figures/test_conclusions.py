@@ -144,6 +144,18 @@ def test_comparison() -> None:
     assert numbers("baselines/comparison_auroc") == [str(value) for value in expected]
 
 
+def test_finished_detectors() -> None:
+    table = pd.read_csv(STORED / "baselines" / "finished" / "comparison.csv").set_index(["method", "score"])
+    keys = [("wells_memory", "memory"), ("wells_memory_member", "memory"), ("wells", "wells"), ("mean_image", "wells")]
+    best, members, *others = (table.loc[key] for key in keys)
+    control = table.loc["whitened_mean", "distance"]
+    assert best["auroc_mean"] == table["auroc_mean"].max()
+    expected = [f"{best[column]:.4f}" for column in ("auroc_mean", "auroc_low", "auroc_high")]
+    expected += [int(members["seeds"]), f"{members['auroc_mean']:.4f}", *(f"{row['auroc_mean']:.4f}" for row in others)]
+    expected += [f"{control['auroc_mean']:.4f}", *(f"{control[key]:.3f}" for key in ("tpr_mean", "tnr_mean"))]
+    assert numbers("baselines/finished/comparison_auroc") == [str(value) for value in expected]
+
+
 @pytest.mark.parametrize("variant", ["pred", "recon"])
 def test_ped2(variant: str) -> None:
     frame = pd.read_csv(STORED / "ped2" / f"scores_{variant}.csv", dtype={"video": str})

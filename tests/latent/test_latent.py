@@ -12,7 +12,7 @@ import pytest
 import torch
 from layouts_on_disk import two_folders
 
-from mnad.config import DetectorConfig, ImageConfig, LayoutOptions, ModelConfig
+from mnad.config import DetectorConfig, ImageConfig, LayoutOptions, ModelConfig, ScoreConfig, TermConfig
 from mnad.data.synthetic import draw_wells
 from mnad.detector import Detector
 from mnad.latent import clusters, embed, figures, sample, sources
@@ -74,6 +74,33 @@ def test_wells_know_their_kinds_and_groups(wells: Path) -> None:
     assert table["set"].value_counts().to_dict() == {"train": 40, "known": 6, "test": 34}
     assert set(table[table["label"] == 1]["kind"]) == {"overflow", "empty"}
     assert set(table[table["set"] == "train"]["group"]) == {"train"}
+
+
+def test_a_detector_names_the_kinds(wells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, detector = sources.wells(wells, ImageConfig()), Detector.load("wells")
+    score = detector.scores["wells"]
+    scaled = torch.tensor([[2.0, 1.0], [-1.0, -0.5]] * 8).double()  # of 6 known spills and 10 of the test
+    raw = (score.low + scaled * (score.high - score.low)).numpy()
+    monkeypatch.setattr(detector, "raw_terms", lambda images, name: {"wells": raw[: len(images)]})
+    before = data.table["kind"].copy()
+    sources.name_by_term(data, detector)
+    anomalous = data.table["label"] == 1
+    assert data.table["kind"][anomalous].tolist() == ["relative_wall_hue", "relative_glitter"] * 8
+    assert data.table["kind"][~anomalous].equals(before[~anomalous])
+
+
+def test_a_detector_of_one_term_names_no_kinds(wells: Path) -> None:
+    data = sources.wells(wells, ImageConfig())
+    one = Detector(
+        DetectorConfig(
+            model=ModelConfig(width=2, item_dim=8), scores={"psnr": ScoreConfig([TermConfig("psnr")])}, primary="psnr"
+        )
+    )
+    with pytest.raises(UserError, match="kinds: a verdict by psnr alone; expected photographs and a detector of two"):
+        sources.name_by_term(data, one)
+    data.table = data.table.drop(columns="kind")
+    with pytest.raises(UserError, match="kinds: clips of videos; expected photographs"):
+        sources.name_by_term(data, one)
 
 
 def test_kinds_are_checked(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import ttest_rel
 
-from figures.memory import difference, seeds_table
+from figures.memory import difference, seeds_table, spread
 from mnad.config import ModelConfig
 from mnad.data.images import Images
 from mnad.model.build import build_model
@@ -18,7 +18,7 @@ from mnad.run.files import read_json
 from mnad.study.config import ROWS, StudyConfig
 from mnad.study.dirty import cleanest, dirtied
 from mnad.study.interventions import Altered, altered_items, entropy, mutual_information, usage
-from mnad.study.run import read_results
+from mnad.study.run import read_results, stored_seeds
 
 SIZE = (8, 16)
 
@@ -119,3 +119,35 @@ def test_command_trains_intervenes_and_goes_on(tiny_wells: Path, tmp_path: Path,
     assert read_json(out / "config.json")["rows"] == ["position", "idle4", "dirty10"]
     text = (out / "study.md").read_text()
     assert "bank of 16 at each position" in text and "## Usage in bits" in text
+
+
+def stored_table(path: Path, runs: list[tuple[str, int, float]]) -> Path:
+    numbers = {"items": "learnt", "tnr": 1.0, "missed": 0, "false_alarms": 0}
+    pd.DataFrame([{"row": r, "seed": s, "auroc": v, "tpr": v, **numbers} for r, s, v in runs]).to_csv(path, index=False)
+    return path
+
+
+def test_a_study_goes_on_from_a_stored_table(tiny_wells: Path, tmp_path: Path, script) -> None:
+    runs = [("faithful", 0, 0.5), ("idle4", 0, 0.25), ("idle4", 2, 0.75), ("dirty10", 0, 1.0)]
+    table = stored_table(tmp_path / "seeds.csv", runs)
+    arguments = ["--data", tiny_wells, "--out", tmp_path / "study", "--optim.epochs=1", "--optim.batch_size=8"]
+    arguments += ["--optim.threads=1", "--optim.precision=float32", "--seeds=3", "--rows=[idle4]", "--stored", table]
+    assert script("study_memory", *arguments) == 0
+    assert set(read_results(tmp_path / "study")) == {"idle4"} and set(read_results(tmp_path / "study")["idle4"]) == {1}
+    new = read_json(tmp_path / "study/idle4/seed1/result.json")["scores"]["learnt"]["tpr"]
+    found = pd.read_csv(tmp_path / "study" / "seeds.csv")
+    expected = [("faithful", 0, 0.5), ("idle4", 0, 0.25), ("idle4", 1, new), ("idle4", 2, 0.75), ("dirty10", 0, 1.0)]
+    assert list(found[["row", "seed", "tpr"]].itertuples(index=False, name=None)) == expected
+    text = (tmp_path / "study" / "study.md").read_text()
+    assert f"| no memory, 4-channel bottleneck | 3 | {spread(found['auroc'][1:4], 4)} |" in text
+    assert "(1 of 3 seeds)" in text
+
+
+def test_what_is_no_stored_table(tmp_path: Path) -> None:
+    for runs, message in (
+        ([("none", 0, 0.5)], "row 'none'; expected some of faithful, position"),
+        ([("idle", 1, 0.5), ("idle", 1, 0.6)], "idle, seed 1, learnt twice; expected it once"),
+    ):
+        config = StudyConfig(stored=stored_table(tmp_path / "seeds.csv", runs))
+        with pytest.raises(UserError, match=message):
+            stored_seeds(config)
