@@ -16,7 +16,7 @@ from mnad.data.sizes import follow_data
 from mnad.data.source import Source
 from mnad.data.split_file import check_same_data
 from mnad.detector import Detector
-from mnad.evaluation.judge import TEST, evaluate
+from mnad.evaluation.judge import TEST, Rows, evaluate, made_for_other, primary_curve, table_rows
 from mnad.evaluation.page import write_run_report
 from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
@@ -50,8 +50,6 @@ from mnad.training.processes import check_all_read_the_same, joined
 from mnad.training.tensorboard import TensorBoard, check_tensorboard
 
 SCHEMA = 2  # of metrics.json
-
-Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
 
 
 def for_model(config: TrainConfig, name: str) -> TrainConfig:
@@ -90,18 +88,6 @@ def check_scores(detectors: Sequence[Detector], data: Photographs | Videos) -> N
         if foreign:
             example = "ped2_recon" if data.layout_name == "video" else data.layout_name
             raise UserError(f"{foreign}; expected other terms, such as those of configs/{example}.yaml")
-
-
-def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None:
-    """Why the scores of ``detector`` are not made for ``data``, in one line; None if they are, or if nobody can know
-    (a description may be of any images)."""
-    layout = data.layout_name
-    for name, score in detector.scores.items():
-        foreign = [term for term in score.terms if term.made_for not in (None, layout)]
-        if foreign and layout != "generic":
-            kind = type(foreign[0]).__name__
-            return f"score {name!r}: its term {kind} is made for {foreign[0].made_for}, but the data is {layout}"
-    return None
 
 
 def train_models(
@@ -177,24 +163,6 @@ def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator
         alone = detector.alone(member)
         alone.calibrate(sources["validation"], sources.get("known"), sources["train"])
         yield alone
-
-
-def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluation]) -> Rows:
-    """Rows of :func:`mnad.report.tables.results_table`; of videos the model's name says which evaluation."""
-    return {
-        (model if name == TEST else f"{model}, {name}", detector.label(score)): {**metrics, "pixels": result.pixels}
-        for name, result in evaluations.items()
-        for score, metrics in result.scores.items()
-    }
-
-
-def primary_curve(detector: Detector) -> tuple[list[str], tuple[str, ...], float | None]:
-    """What :func:`mnad.report.plots.plot_curves` draws of the primary score: the causal score with its threshold where
-    a past scales it, else the score of the paper's protocol, which has no threshold."""
-    name = detector.primary
-    if detector.scores[name].causal is None or name not in detector.thresholds:
-        return [f"score_{name}"], ("png",), None
-    return [f"causal_{name}"], ("png",), detector.thresholds[name].value
 
 
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:

@@ -82,9 +82,8 @@ def main(config: EvaluateConfig) -> None:
     from mnad.data.layouts import is_video
     from mnad.detector import Detector
     from mnad.evaluation.frames import write_maps
-    from mnad.evaluation.judge import evaluate
+    from mnad.evaluation.judge import evaluate, made_for_other, primary_curve, table_rows
     from mnad.evaluation.pictures import draw_reconstructions
-    from mnad.experiment import made_for_other, primary_curve, table_rows
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
     from mnad.run.files import check_distinct, check_replaceable, free, stamped, write_csv, write_json

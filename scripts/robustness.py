@@ -57,6 +57,7 @@ def main(config: RobustnessConfig) -> None:
     from mnad.data.dataset import Videos, open_dataset
     from mnad.detector import Detector
     from mnad.evaluation.drift import alarms, check_recent
+    from mnad.evaluation.judge import made_for_other
     from mnad.evaluation.robustness import (
         changed_sets,
         plot_robustness,
@@ -66,7 +67,6 @@ def main(config: RobustnessConfig) -> None:
         table_changes,
         to_markdown,
     )
-    from mnad.experiment import made_for_other
     from mnad.run.files import check_replaceable, output_folder, write_csv, write_json, write_text
 
     baselines.register()

@@ -26,6 +26,8 @@ from mnad.scoring.threshold import Threshold
 
 TEST, WITH_UPDATE, NO_UPDATE = "test", "with test-time update", "no test-time update"  # names of the evaluations
 
+Rows = dict[tuple[str, str], Mapping]  # (model, score) -> metrics, for the table
+
 
 class Scorer(Protocol):
     """What judges photographs: a :class:`mnad.detector.Detector`, or a method of the comparison."""
@@ -219,3 +221,33 @@ def evaluate(
     if update in (None, False) or not found:
         found[NO_UPDATE] = evaluate_videos(detector, data, None)
     return found
+
+
+def made_for_other(detector: Detector, data: Photographs | Videos) -> str | None:
+    """Why the scores of ``detector`` are not made for ``data``, in one line; None if they are, or if nobody can know
+    (a description may be of any images)."""
+    layout = data.layout_name
+    for name, score in detector.scores.items():
+        foreign = [term for term in score.terms if term.made_for not in (None, layout)]
+        if foreign and layout != "generic":
+            kind = type(foreign[0]).__name__
+            return f"score {name!r}: its term {kind} is made for {foreign[0].made_for}, but the data is {layout}"
+    return None
+
+
+def table_rows(detector: Detector, model: str, evaluations: Mapping[str, Evaluation]) -> Rows:
+    """Rows of :func:`mnad.report.tables.results_table`; of videos the model's name says which evaluation."""
+    return {
+        (model if name == TEST else f"{model}, {name}", detector.label(score)): {**metrics, "pixels": result.pixels}
+        for name, result in evaluations.items()
+        for score, metrics in result.scores.items()
+    }
+
+
+def primary_curve(detector: Detector) -> tuple[list[str], tuple[str, ...], float | None]:
+    """What :func:`mnad.report.plots.plot_curves` draws of the primary score: the causal score with its threshold where
+    a past scales it, else the score of the paper's protocol, which has no threshold."""
+    name = detector.primary
+    if detector.scores[name].causal is None or name not in detector.thresholds:
+        return [f"score_{name}"], ("png",), None
+    return [f"causal_{name}"], ("png",), detector.thresholds[name].value
