@@ -118,7 +118,7 @@ def test_python_snippets(
     monkeypatch.chdir(ROOT)
     code = "".join(blocks(name, "python"))
     paths = sorted((tiny_wells / "train").iterdir())
-    exec(compile(code, name, "exec"), {"paths": paths, "first_200_normals_of_the_line": paths})
+    exec(compile(code, name, "exec"), {"paths": paths, "first_200_normals_of_the_line": paths, "wells": tiny_wells})
     printed = capsys.readouterr().out.splitlines()
     promised = re.findall(r"print\(.*\)\s+# (.+)", code)
     assert set(promised) <= set(printed)

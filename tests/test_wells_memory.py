@@ -31,7 +31,7 @@ def test_file_and_configuration() -> None:
     assert detector.config.detector() == config.detector()
     assert len(detector.models) == 5 and detector.model.memory.items.shape == (96 * 32, 32)
     assert detector.thresholds["memory"].note == (
-        "the 4.00% quantile of 924 known anomalies; 1 changed copies of each normal, 5 of each anomaly among them"
+        "the 1.00% quantile of 924 known anomalies; 1 changed copies of each normal, 5 of each anomaly among them"
     )
     names = {term.name for term in config.scores["memory"].terms}
     assert names == {"ellipse_whitened_error", "ellipse_distance"}  # nothing made for spills

@@ -53,6 +53,7 @@ class Calibrated(Core):
         if held_out is None:
             normal_raw, known_raw = (self._joined(parts) for parts in sets)
         else:  # the model has seen the validation normals; these outputs are of before
+            self._check_held_out()
             normal_raw = {key: score.raw(None, held_out).cpu().numpy() for key, score in self.scores.items()}
             known_raw = self._joined(sets[1])
         seen_raw = self._joined([seen] if seen else [])
@@ -67,6 +68,17 @@ class Calibrated(Core):
         )
         self.reference = self.gauge_reference(validation) if isinstance(validation, Photos) else None
         return normal, anomalous
+
+    def _check_held_out(self) -> None:
+        """Raise ``UserError`` for a term that looks at the pictures: of normals that were left out in turn only the
+        outputs are kept."""
+        for key, score in self.scores.items():
+            names = [n for n, term in zip(score.names, score.terms, strict=True) if term.needs in ("image", "input")]
+            if names:
+                raise UserError(
+                    f"score {key!r}: its term {names[0]} looks at the pictures, of which a memory of few normals keeps "
+                    "none; expected at least 200 normals, or the score without it"
+                )
 
     def _seen(self, training: Images | None) -> Clips | None:
         """The training videos, where scale and thresholds are to see them."""

@@ -73,7 +73,7 @@ class Core(Measuring):
             self.correction(blank)
         for score in self.scores.values():  # options that only an image of this size can refuse
             for index, term in enumerate(score.terms):  # type: ignore[arg-type]
-                if term.needs == "image":
+                if term.needs in ("image", "input"):
                     score.value(index, blank, Output(blank, blank, ()))  # type: ignore[operator]
         self.thresholds: dict[str, Threshold] = {}
         self.reference: Reference | None = None

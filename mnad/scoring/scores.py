@@ -21,8 +21,10 @@ from mnad.run import UserError
 from mnad.scoring.causal import Past
 from mnad.scoring.surroundings import SurroundingsContrast, SurroundingsDistance, SurroundingsError
 from mnad.scoring.terms import (
+    Contrast,
     FeatureDistance,
     FeatureError,
+    FineContrast,
     PeakDistance,
     PeakError,
     PooledDistance,
@@ -48,6 +50,8 @@ TERMS: dict[str, type[Term]] = {
     "whitened_error": WhitenedError,
     "peak_distance": PeakDistance,
     "feature_error": FeatureError,
+    "contrast": Contrast,
+    "fine_contrast": FineContrast,
     "ellipse_error": EllipseError,
     "ellipse_distance": EllipseDistance,
     "ellipse_whitened_error": EllipseWhitenedError,
@@ -125,6 +129,7 @@ class Score(nn.Module):
     ) -> None:
         super().__init__()
         kept, given = ([(t, build_term(t)) for t in row] for row in (config.terms, config.given))
+        gives = {*gives, "input"}
         kept, given = ([(t, term) for t, term in row if term.needs in gives] for row in (kept, given))
         given = given if kept else []
         self.names = [t.name for t, _ in (*kept, *given)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnad.model.network import Output
-from mnad.model.order import quantile
+from mnad.model.order import median, quantile
 from mnad.scoring.whitening import Whitening
 
 TINY = 1e-12  # keeps the logarithms finite
@@ -74,7 +74,7 @@ class Term:
     """Base of the terms.
 
     Attributes:
-        needs: which of :attr:`mnad.model.network.Network.gives` it reads.
+        needs: which of :attr:`mnad.model.network.Network.gives` it reads; ``input``: the picture alone.
         ranges: of the options.
         needs_colour: whether it means nothing on a grey picture.
         made_for: the layout of the one product whose looks the term knows; None for any.
@@ -221,3 +221,27 @@ class FeatureError(Term):
     def __call__(self, target: Tensor, out: Output) -> Tensor:
         """B x 3 x H x W in [-1, 1] and the model's output -> B."""
         return top_mean(out.error, self.share)
+
+
+@dataclass(frozen=True)
+class Contrast(Term):
+    """Logarithm of the median of the squared grey picture minus its blur (``sigma`` in pixels): how rough it is; ours.
+
+    It tells no anomaly, which fills less than half of a picture; it is what other terms are judged given.
+    """
+
+    sigma: float = 4.0
+    needs: ClassVar[str] = "input"
+    ranges: ClassVar[dict[str, Range]] = {"sigma": POSITIVE}
+
+    def __call__(self, target: Tensor, out: Output) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> B; the model's output does not matter."""
+        grey = target.mean(dim=1)
+        return torch.log(median((grey - blur(grey, self.sigma)).square().flatten(1)) + LOG_FLOOR)
+
+
+@dataclass(frozen=True)
+class FineContrast(Contrast):
+    """:class:`Contrast` of the finest structure, which noise has, and blur and compression take."""
+
+    sigma: float = 1.0

@@ -10,6 +10,7 @@ from mnad.model.ellipse import SURROUNDINGS
 from mnad.model.network import Output
 from mnad.scoring.scores import Score
 from mnad.scoring.surroundings import SurroundingsContrast, SurroundingsDistance, SurroundingsError
+from mnad.scoring.terms import Contrast, FineContrast
 
 OUTSIDE, CELLS = ~SURROUNDINGS.mask(32, 48), ~SURROUNDINGS.mask(8, 12)
 GIVEN = ScoreConfig(
@@ -41,6 +42,24 @@ def test_terms_against_numpy():
     blurred = np.stack([cv2.GaussianBlur(one, (13, 13), 1.5, borderType=cv2.BORDER_REFLECT_101) for one in grey])
     expected = np.log(np.quantile(((grey - blurred) ** 2)[:, OUTSIDE], 0.9, axis=1) + 1e-6)
     assert SurroundingsContrast(0.9, 1.5)(target, out).numpy() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_contrast_of_the_picture_against_numpy():
+    target, out = pair()
+    grey = target.mean(dim=1).numpy()
+    for term, sigma, size in ((Contrast(sigma=2.0), 2.0, 17), (FineContrast(), 1.0, 9)):
+        blurred = np.stack(
+            [cv2.GaussianBlur(one, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101) for one in grey]
+        )
+        squares = np.sort(((grey - blurred) ** 2).reshape(3, -1), axis=1)
+        expected = np.log(squares[:, 32 * 48 // 2 - 1] + 1e-6)  # the lower median
+        assert term(target, out).numpy() == pytest.approx(expected, rel=1e-3)
+    assert FineContrast()(torch.full((1, 3, 32, 48), 0.3), out).item() == pytest.approx(np.log(1e-6), rel=1e-3)
+
+
+def test_the_contrast_needs_nothing_of_the_model():
+    config = ScoreConfig([TermConfig("feature_error")], normalise="spread", given=[TermConfig("contrast")])
+    assert Score(config, gives={"features"}).names == ["feature_error", "contrast"]
 
 
 def test_the_inside_of_the_well_does_not_matter():

@@ -1,11 +1,12 @@
 """Fitting in closed form: the choice of the scope, cross-fitted normals, what is said and stored."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mnad.config import OptimConfig
+from mnad.config import OptimConfig, TermConfig
 from mnad.data.images import Images
 from mnad.detector import Detector
 from mnad.run import UserError
@@ -73,6 +74,15 @@ def test_few_normals_all_choose_the_threshold_without_having_been_seen() -> None
     fresh = detector.score(normals(100, 5))
     assert (fresh >= detector.thresholds["surface"].value).mean() < 0.15
     assert (detector.score(scratched(5, 6)) >= detector.thresholds["surface"].value).all()
+
+
+def test_few_normals_keep_no_pictures_for_a_term_that_looks_at_them() -> None:
+    plain = config()
+    score = replace(plain.scores["surface"], given=[TermConfig("contrast")])
+    detector = Detector(replace(plain, scores={"surface": score}))
+    fit(detector.model, images(normals(8, 1)), images(normals(2, 2)), 0)
+    with pytest.raises(UserError, match="its term contrast looks at the pictures, of which a memory of few normals"):
+        detector.calibrate(images(normals(2, 2)))
 
 
 def test_from_enough_normals_on_validation_images_stay_unseen(monkeypatch) -> None:
