@@ -32,10 +32,10 @@ def refuse_to_write(driver: int) -> None:
     """As if the disk were full, in this worker."""
     if os.getpid() == driver:
         return
-    from mnad.line.archive import Archive
+    from mnad.line import archive
     from mnad.run import UserError
 
-    def refuse(self: Archive, *arguments: object) -> None:
-        raise UserError(f"{self.folder}: cannot be written (No space left on device); expected a writable path")
+    def refuse(folder: Path, part: int) -> None:
+        raise UserError(f"{folder}: cannot be written (No space left on device); expected a writable path")
 
-    Archive.score = refuse
+    archive.read_list = refuse

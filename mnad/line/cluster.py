@@ -39,6 +39,8 @@ try:
 except ImportError as error:
     raise not_installed("ray", "ray", "cluster") from error
 
+ADDED = "Failed to apply UDF transform"  # begins what Ray Data writes behind the message of a worker
+
 
 class Options(Protocol):
     """See ``scripts/score.py``."""
@@ -127,7 +129,7 @@ def users_error(error: BaseException) -> UserError | None:
     """What a worker has refused, without what Ray says around it; None for anything else."""
     while isinstance(error, RayTaskError):
         error = error.cause
-    return error if isinstance(error, UserError) else None
+    return UserError(str(error).partition(ADDED)[0].rstrip()) if isinstance(error, UserError) else None
 
 
 def score_partitions(archive: Archive, left: list[int], scorer: dict[str, Any], workers: int | None) -> None:
