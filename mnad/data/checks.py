@@ -11,9 +11,7 @@ from mnad.run import UserError
 FINDINGS = {  # of `Photographs.read`: what their number means
     "duplicates_test_train": "test images are also training images: results are too good",
     "duplicates_test_known": "test images are also known anomalies: results are too good",
-    "duplicates_known_train": (
-        "known anomalies are also training images, which spoils a threshold that rests on them"
-    ),
+    "duplicates_known_train": ("known anomalies are also training images, which spoils a threshold that rests on them"),
     "grey_images_among_colour": "grey images stand among coloured ones",
 }
 
