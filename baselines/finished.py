@@ -11,10 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
-from baselines.method import Method
-from baselines.reconstruction import numbers_kept
+from baselines.reconstruction import Detecting
 from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images
 from mnad.detector import Detector
@@ -66,7 +64,7 @@ def finished_rows(checkpoints: list[str]) -> dict[str, Checkpoint]:
     return found
 
 
-class Finished(Method):
+class Finished(Detecting):
     """The detector of a checkpoint, or one of its members, whose number is then ``seed``; arguments: see
     :class:`baselines.method.Method`."""
 
@@ -96,20 +94,3 @@ class Finished(Method):
         found = self.detector.calibrate(validation, known)
         self.thresholds = self.detector.thresholds
         return found
-
-    def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
-        """Every score of the checkpoint, N float64 each."""
-        return self.detector.score_all(images, name, counts)
-
-    def score(self, images: Images) -> np.ndarray:
-        """Its primary score, N float64."""
-        return self.detector.score(images)
-
-    def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """See :meth:`mnad.detector.Detector.anomaly_map`."""
-        return self.detector.anomaly_map(images)
-
-    @property
-    def parameters(self) -> int:
-        """Weights, buffers and memory items of all members."""
-        return sum(numbers_kept(model) for model in self.detector.models)

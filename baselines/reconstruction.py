@@ -46,10 +46,32 @@ def numbers_kept(model: Network) -> int:
     return kept + sum(p.numel() for p in model.frozen_parameters())
 
 
-class Reconstruction(Method):
-    """A network inside a detector."""
+class Detecting(Method):
+    """A method that judges by a detector."""
 
     detector: Detector
+
+    def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
+        """Every score of the detector, N float64 each."""
+        return self.detector.score_all(images, name, counts)
+
+    def score(self, images: Images) -> np.ndarray:
+        """The primary score, N float64."""
+        return self.detector.score(images)
+
+    def anomaly_map(self, images: np.ndarray) -> np.ndarray:
+        """See :meth:`mnad.detector.Detector.anomaly_map`; N x H x W float32."""
+        return self.detector.anomaly_map(images)
+
+    @property
+    def parameters(self) -> int:
+        """Weights, buffers and memory items of all members, frozen weights too."""
+        return sum(numbers_kept(model) for model in self.detector.models)
+
+
+class Reconstruction(Detecting):
+    """A network that is trained or fitted, inside a detector with the plain score and those of the configuration whose
+    terms it has."""
 
     @abstractmethod
     def build(self, normal: Source, validation: Source) -> Network:
@@ -84,23 +106,6 @@ class Reconstruction(Method):
         found = self.detector.calibrate(validation, known)
         self.thresholds = self.detector.thresholds
         return found
-
-    def score_all(self, images: Images, name: str = "images", counts: Tensor | None = None) -> dict[str, np.ndarray]:
-        """The plain score and those of the configuration whose terms the model all has, N float64 each."""
-        return self.detector.score_all(images, name, counts)
-
-    def score(self, images: Images) -> np.ndarray:
-        """The primary score, N float64."""
-        return self.detector.score(images)
-
-    def anomaly_map(self, images: np.ndarray) -> np.ndarray:
-        """Squared error of every pixel on [0, 1] images, N x H x W float32."""
-        return self.detector.anomaly_map(images)
-
-    @property
-    def parameters(self) -> int:
-        """Weights, buffers and memory items of the network, frozen weights too."""
-        return numbers_kept(self.model)
 
 
 class Trained(Reconstruction):
