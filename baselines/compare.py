@@ -184,7 +184,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return result, arrays
 
 
-def finished(folder: Path, digest: str | None) -> bool:
+def finished(folder: Path, digest: str | None = None) -> bool:
     """Whether ``folder`` holds a finished run (of the checkpoint of that ``digest``); says so where one is broken or of
     another checkpoint and has to be done again."""
     if not (folder / RESULT).is_file():

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -250,4 +251,13 @@ def call(
         if path is not None:
             print(f"configuration: {path} (--config FILE takes another)")
             config = parse(config_class, ["--config", str(path), *sys.argv[1:]], description)
+    keep_any_text()
     return main(config)
+
+
+def keep_any_text() -> None:
+    """Where pyarrow is installed pandas keeps texts in it, which takes UTF-8 alone; file names may be of any bytes."""
+    if find_spec("pyarrow") is not None:
+        import pandas as pd
+
+        pd.set_option("mode.string_storage", "python")
