@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from baselines.config import CompareConfig
-from baselines.finished import SPLIT_SEED, finished_rows
+from baselines.finished import SPLIT_SEED, Checkpoint, finished_rows
 from baselines.registry import all_methods, build_method, default_methods
 from mnad.config import DetectorConfig
 from mnad.data.changes import Change
@@ -74,10 +74,10 @@ def check_config(config: CompareConfig) -> Photographs:
     return data
 
 
-def rows_and_seeds(config: CompareConfig) -> dict[str, int]:
+def rows_and_seeds(config: CompareConfig, checkpoints: Mapping[str, Checkpoint]) -> dict[str, int]:
     """Row -> how many seeds it has: the methods, then the checkpoints, which have as many as there are members."""
     rows = dict.fromkeys(config.methods or [], config.seeds)
-    return rows | {name: min(config.seeds, one.seeds) for name, one in finished_rows(config.checkpoints).items()}
+    return rows | {name: min(config.seeds, one.seeds) for name, one in checkpoints.items()}
 
 
 def share_below(counts: Any) -> float:
@@ -201,7 +201,8 @@ def finished(folder: Path, digest: str | None = None) -> bool:
 def pending(config: CompareConfig) -> Iterator[tuple[int, str, Path]]:
     """(seed, row, folder) that are to do, all rows of a seed before the next seed: those without a result or with a
     broken one, or all of them to start afresh."""
-    rows, checkpoints = rows_and_seeds(config), finished_rows(config.checkpoints)
+    checkpoints = finished_rows(config.checkpoints)
+    rows = rows_and_seeds(config, checkpoints)
     for seed in range(config.seeds):
         for name, seeds in rows.items():
             folder, digest = config.out / name / f"seed-{seed}", getattr(checkpoints.get(name), "digest", None)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from baselines.compare import FAILED, RESULT, read_run, rejudge, rows_and_seeds
 from baselines.config import CompareConfig
+from baselines.finished import finished_rows
 from mnad.run.files import read_json
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 
@@ -34,7 +35,7 @@ def collect(out: Path, config: CompareConfig) -> dict[str, Runs]:
         UserError: a result that is broken, see :func:`baselines.compare.read_run`.
     """
     found = {}
-    for name, seeds in rows_and_seeds(config).items():
+    for name, seeds in rows_and_seeds(config, finished_rows(config.checkpoints)).items():
         found[name] = runs = Runs()
         for seed in range(seeds):
             folder = out / name / f"seed-{seed}"
