@@ -117,7 +117,7 @@ def test_large_images_are_scored_a_few_at_a_time(detector, monkeypatch) -> None:
     assert detector.score(pixels) == pytest.approx(expected, abs=1e-5)
     judged = [verdict.score for verdict in detector.predict(list(pixels))]
     assert judged == pytest.approx(expected.tolist(), abs=1e-5)
-    assert sizes == [7, 3, 3, 1, 3, 3, 1]
+    assert sizes[0] == 7 and sorted(sizes[1:]) == [1, 1, 3, 3, 3, 3]  # the pieces run side by side, in any order
 
 
 def test_a_checkpoint_with_other_frozen_weights_is_refused(detector, tmp_path, monkeypatch) -> None:
