@@ -11,7 +11,8 @@ from mnad.evaluation.judge import NO_UPDATE
 from mnad.evaluation.result import read_evaluations
 from mnad.report.tables import percent_number
 from mnad.run import UserError
-from mnad.run.files import output_folder, read_json, read_log, read_table, write_csv, write_json
+from mnad.run.files import read_json, read_log, read_table, write_csv, write_json
+from mnad.run.folders import output_folder
 
 KEYS = ("auroc", "auroc_video_mean", "auroc_videos", "verdict_auroc", "tpr", "tnr", "threshold")
 

@@ -29,17 +29,8 @@ from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.seeds import METRICS
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
-from mnad.run.files import (
-    check_run_folder,
-    check_still_there,
-    locked,
-    open_run_folder,
-    read_log,
-    stamped,
-    write_csv,
-    write_json,
-    write_text,
-)
+from mnad.run.files import read_log, write_csv, write_json, write_text
+from mnad.run.folders import check_run_folder, check_still_there, locked, open_run_folder, stamped
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.scores import build_term

@@ -23,7 +23,8 @@ from mnad.line.sources import file_shots, is_stream
 from mnad.line.summary import Summary
 from mnad.run import UserError, not_installed, one_line
 from mnad.run.ahead import batched
-from mnad.run.files import TEMPORARY, atomic_path, read_json, sweep, write_json
+from mnad.run.files import TEMPORARY, atomic_path, read_json, write_json
+from mnad.run.folders import sweep
 from mnad.run.provenance import provenance
 from mnad.run.verdict import Verdict
 from mnad.run.verdict_table import columns, json_row
