@@ -18,7 +18,8 @@ from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, PassedOver, expand, listed
 from mnad.detector import Detector
 from mnad.detector.measuring import Again
 from mnad.line.boxes import Box
-from mnad.line.scoring import Wanted, score
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import score
 from mnad.line.sources import file_shots, is_stream
 from mnad.line.summary import Summary
 from mnad.run import UserError, not_installed, one_line

@@ -13,10 +13,11 @@ from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
+from mnad.line.cuts import Wanted
 from mnad.line.film import Curve, one_film, written_film
 from mnad.line.gauge import LineGauge
 from mnad.line.report import MARK, heat, write_report
-from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
+from mnad.line.scoring import Scored, by_picture, file_name, score, write_picture
 from mnad.line.screen import screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import get_args
 
 from mnad.data.paths import PassedOver
-from mnad.line.scoring import Scored, Wanted, score
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import Scored, score
 from mnad.line.screen import screen
 from mnad.line.sources import shots
 from mnad.line.summary import Summary

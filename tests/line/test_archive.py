@@ -12,7 +12,8 @@ import pytest
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import Box
-from mnad.line.scoring import Wanted, score
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import score
 from mnad.line.sources import shots
 from mnad.line.summary import Summary
 from mnad.run import UserError

@@ -14,8 +14,9 @@ from conftest import ROOT
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
+from mnad.line.cuts import Wanted
 from mnad.line.judge import Judge, Upload
-from mnad.line.scoring import Wanted, file_name, score
+from mnad.line.scoring import file_name, score
 from mnad.line.sources import shots
 from mnad.line.summary import Histogram, Summary, Worst
 from mnad.run import UserError
