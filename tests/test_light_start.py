@@ -1,6 +1,7 @@
 """What is imported when: a script's help, the package, a detector; and no import that runs back up."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -60,3 +61,13 @@ def test_no_import_runs_back_up(package: str, not_from: set[str]) -> None:
     assert len(paths) > 5
     for path in paths:
         assert not {name.partition(".")[0] for name in imports_of(path)} & not_from, path
+
+
+def test_imports_inside_the_package_point_one_way() -> None:
+    """In the order that CONTRIBUTING.md tells."""
+    (told,) = re.findall(r"Imports point one way: (.*?)\.\n", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    rank = {name: i for i, step in enumerate(told.split("<")) for name in re.findall(r"`(\w+)`", step)}
+    for path in (ROOT / "mnad").rglob("*.py"):
+        own = path.relative_to(ROOT / "mnad").parts[0].removesuffix(".py")
+        others = {name.split(".")[1] for name in imports_of(path) if name.startswith("mnad.")} - {own}
+        assert own == "__init__" or all(rank[other] < rank[own] for other in others), (path, others)
