@@ -21,7 +21,8 @@ from tqdm import tqdm
 from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
-from mnad.line.archive import CHECKPOINT, Archive, check_folder, listed, open_archive
+from mnad.line.archive import Archive
+from mnad.line.archive_record import CHECKPOINT, check_folder, listed, open_archive
 from mnad.line.boxes import Box, read_boxes
 from mnad.line.command import threshold_line
 from mnad.line.screen import screen
