@@ -23,7 +23,8 @@ from mnad.config import (
 from mnad.data.dataset import open_dataset
 from mnad.data.images import Images, to_input
 from mnad.detector import Detector
-from mnad.experiment import members_alone, run_experiment
+from mnad.detector.fitting import members_alone
+from mnad.experiment import run_experiment
 from mnad.model.build import build_model
 from mnad.model.network import Output
 from mnad.run import UserError
