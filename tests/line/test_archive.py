@@ -25,11 +25,6 @@ archive_record = pytest.importorskip("mnad.line.archive_record")
 SETTINGS = {"checkpoint": "of the test"}
 
 
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load("synthetic")
-
-
 @pytest.fixture
 def folder(wells: Path) -> Path:
     """28 photographs, one file that is none, and one of another ending."""

@@ -42,16 +42,6 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def photographs(tiny_wells) -> list[Path]:
-    return sorted((tiny_wells / "test" / "imgs").iterdir())
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load("synthetic")
-
-
 def test_every_picture_has_a_row_in_order_and_one_bad_file_stops_nothing(script, wells, tmp_path, capsys, detector):
     folder = wells / "test" / "imgs"
     bad = folder / "0000bad.jpg"
