@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize

@@ -9,8 +9,8 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
 from fastapi.testclient import TestClient
+from helpers import ROOT
 from serving import TOKEN, build, running
 
 from mnad.data.reading import read_image, resize

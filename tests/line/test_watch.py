@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from mnad.line.alerts import Teller, command_sender, webhook_sender
 from mnad.line.journal import open_journal
