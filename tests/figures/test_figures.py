@@ -224,8 +224,8 @@ def test_committed_figures(path):
 
 
 @pytest.mark.parametrize("name", [*CATALOGUE])
-def test_committed_captions_are_what_the_code_writes(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where wells are drawn if a figure needs them
+def test_committed_captions_are_what_the_code_writes(name, place_with_wells, tmp_path, monkeypatch):
+    monkeypatch.chdir(place_with_wells)
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: path.write_bytes(b""))  # captions alone
     stored = ROOT / "figures"
     if name == "latent":  # its maps take minutes
