@@ -32,7 +32,7 @@ from mnad.run.peak_memory import peak_above_mb, reset_peak
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.threshold import choose_thresholds
-from mnad.training.loop import loss_weights
+from mnad.training.losses import loss_weights
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
 KEYS = {"method", "seed", "primary", "pixels", "images_per_second", "fit_seconds", "parameters", "peak_mb"}  # of RESULT

@@ -32,7 +32,7 @@ from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.scores import build_term
 from mnad.training.finish import check_stages
-from mnad.training.loop import loss_weights
+from mnad.training.losses import loss_weights
 from mnad.training.processes import check_all_read_the_same, joined
 from mnad.training.tensorboard import check_tensorboard
 
@@ -57,7 +57,7 @@ def check_models(config: TrainConfig) -> list[Detector]:
 
     Raises:
         UserError: see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
-            :func:`mnad.training.loop.loss_weights`.
+            :func:`mnad.training.losses.loss_weights`.
     """
     choose_device(config.optim.device)
     if config.log == "tensorboard":

@@ -26,12 +26,13 @@ from mnad.detector import Detector
 from mnad.detector.fitting import members_alone
 from mnad.experiment import run_experiment
 from mnad.model.build import build_model
+from mnad.model.ellipse import Ellipse
 from mnad.model.network import Output
 from mnad.run import UserError
 from mnad.run.files import read_json
 from mnad.scoring.scores import Score
 from mnad.scoring.terms import PooledDistance, WhitenedError
-from mnad.scoring.wells import Ellipse, EllipseDistance, EllipseWhitenedError
+from mnad.scoring.wells import EllipseDistance, EllipseWhitenedError
 from mnad.scoring.whitening import Whitening
 
 SIZE = (16, 24)
