@@ -28,7 +28,7 @@ def test_train_then_evaluate(name: str, script, tmp_path: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["evaluations"]["test"]["scores"]["mnad"]["n_anomalous"] == len(split["test_anomalous"]) > 0
     rule = metrics["thresholds"]["mnad"]["rule"]
-    assert rule == ("balanced" if split["known"] else "normal_quantile")
+    assert rule == ("balanced_capped" if len(split["known"]) >= 10 else "normal_quantile")
     # The stored split gives the same verdicts on the same images, whatever the layout was.
     result = tmp_path / "result.json"
     options = ["--layout_options.description", run / "split.json", "--json", result]
