@@ -113,8 +113,9 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
                 high, "normal_quantile", f"no threshold is better than chance by {note}: fell back to {high_name}"
             )
         if config.rule == "balanced_capped" and value < high:
-            alarms = f"{int((normal >= value).sum())} of the normals would reach {value:.4g}, the {note}"
-            return Threshold(high, config.rule, f"{high_name}, since {alarms}")
+            alarms = f"balanced accuracy with {len(anomalous)} known anomalies is largest at {value:.4g}, which "
+            alarms += f"{int((normal >= value).sum())} of the normals reach"
+            return Threshold(high, config.rule, f"{high_name}; {alarms}")
         return Threshold(value, config.rule, note)
     raise UserError(f"threshold.rule: expected one of {', '.join(get_args(Rule)[:-1])}, got {config.rule!r}")
 
