@@ -41,10 +41,10 @@ CONCLUSIONS = {
         "0.0 % missed, 0.4 % flagged."
     ),
     "baselines/comparison_auroc": (
-        "The score does the work. With `wells` the 6 models and the shipped detector have an AUROC from 0.9951 (PCA) to "
-        "0.9995, the mean training image 0.9994; MNAD with the paper's score has 0.9355. Of the 14 rows without "
-        "`wells` 3 have TPR and TNR above 0.95 at a threshold that saw no test image: the ensemble with a memory of its "
-        "own (0.9996 [0.9989, 1.0000], by MNAD's two terms alone), its 3 members alone (0.9995), and the control "
+        "The score does the work. With `wells` the 6 models and the shipped detector have an AUROC from 0.9951 (PCA) "
+        "to 0.9995, the mean training image 0.9994; MNAD with the paper's score has 0.9355. Of the 14 rows without "
+        "`wells` 3 have TPR and TNR above 0.95 at a threshold that saw no test image: the ensemble with a memory of "
+        "its own (0.9996 [0.9989, 1.0000], by MNAD's two terms alone), its 3 members alone (0.9995), and the control "
         "without a network or a colour axis, `whitened_mean` (0.9981, TPR 1.000, TNR 0.965)."
     ),
     "ped2/curves_pred": (
