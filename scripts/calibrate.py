@@ -48,7 +48,7 @@ class CalibrateConfig:
             raise UserError("known: missing; expected --known DIR, --normal DIR or both")
         if self.known is None and self.threshold.rule == "anomalous_quantile":
             self.threshold = replace(self.threshold, rule="recent")
-        if self.known is None and self.threshold.rule in ("midpoint", "balanced"):
+        if self.known is None and self.threshold.rule in ("midpoint", "balanced", "balanced_capped"):
             raise UserError(f"threshold.rule: {self.threshold.rule} needs anomalies; expected --known DIR with it")
         if self.threshold.rule == "recent" and self.statistics:
             raise UserError("statistics: moves the scale, which the rule recent keeps; expected one of them")

@@ -6,7 +6,7 @@ from typing import Literal
 from mnad.config.network import PUBLISHED, Variant
 from mnad.run import UserError
 
-Rule = Literal["anomalous_quantile", "normal_quantile", "midpoint", "balanced", "recent"]
+Rule = Literal["anomalous_quantile", "normal_quantile", "midpoint", "balanced", "balanced_capped", "recent"]
 Normalise = Literal["minmax", "spread"]
 Combine = Literal["sum", "max"]
 
@@ -18,8 +18,10 @@ class ThresholdConfig:
     Args:
         rule: ``anomalous_quantile``: a low quantile of the known anomalies. ``normal_quantile``: a high quantile of
             the validation normals. ``midpoint``: halfway between those two. ``balanced``: the largest balanced
-            accuracy on both sets, in the middle of the gap that attains it. ``recent``: only to move an existing
-            threshold by recent, unlabelled images, see :func:`mnad.scoring.threshold.moved_threshold`.
+            accuracy on both sets, in the middle of the gap that attains it. ``balanced_capped``: the larger of
+            ``balanced`` and ``normal_quantile``, so that known anomalies can raise the threshold, but never let more
+            false alarms through; from 10 known anomalies on. ``recent``: only to move an existing threshold by recent,
+            unlabelled images, see :func:`mnad.scoring.threshold.moved_threshold`.
         anomalous_quantile: in [0, 1]; the share of known anomalies that may be missed: 1 % to find 99 %.
         normal_quantile: in [0, 1]; also the fallback when there are no known anomalies.
         recent: of the rule ``recent``: the threshold may lie so many robust deviations above the median of the recent

@@ -132,11 +132,13 @@ class Photographs:
         return found | ({"known": self.known} if self.known is not None else {})
 
     def read(self) -> dict[str, object]:
-        """See :class:`Dataset`: counts of duplicates across roles, and of grey images among coloured ones."""
+        """See :class:`Dataset`: counts of duplicates across roles, and of grey images among coloured ones; masks are
+        read as well."""
         roles = {"train": self.normals, "known": self.known, "test": self.test}
         roles = {role: images for role, images in roles.items() if images is not None}
         grey = check_colours(roles, self.labels, self.allow_mixed)
         skipped = {"left_out": self.skipped} if self.skipped else {}
+        _ = self.masks  # one that does not fit its image ends the command now, not after the training
         self.findings = {"grey_images_among_colour": grey, **duplicates(roles), **skipped}
         return self.findings
 

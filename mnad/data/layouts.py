@@ -46,19 +46,12 @@ def check_data_given(data: Path | None, layout: str, options: LayoutOptions, var
     raise UserError(f"data: none; expected a folder of the layout {name}")
 
 
-def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
-    """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
+def layout_of(root: Path, options: LayoutOptions) -> str | None:
+    """Name of the layout that the folders of ``root`` have; None where they fit none.
 
     Raises:
-        UserError: the folder is missing or fits no layout.
+        UserError: several folders have a usual name of one kind.
     """
-    options = options or LayoutOptions()
-    if options.description is not None:
-        return "generic"
-    if is_video_file(root):
-        return "video"
-    if not root.is_dir():
-        raise UserError(f"{root}: missing; expected a folder of images")
     if (root / "test" / "imgs").is_dir() or (root / "proliv").is_dir():
         return "wells"
     if (root / "ground_truth").is_dir() or any(root.glob("train/*/")) or any(root.glob("*/train/good")):
@@ -71,6 +64,28 @@ def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
         return "two_folders"
     if any(any(root.glob(f"{role}*.{suffix}")) for role in ("train", "test") for suffix in ("h5", "hdf5")):
         return "textile"
+    return None
+
+
+def detect_layout(root: Path, options: LayoutOptions | None = None) -> str:
+    """Name of the layout that ``root`` has, from its folders; ``video`` for a video file too.
+
+    Raises:
+        UserError: the folder is missing or fits no layout; one in it that does is named.
+    """
+    options = options or LayoutOptions()
+    if options.description is not None:
+        return "generic"
+    if is_video_file(root):
+        return "video"
+    if not root.is_dir():
+        raise UserError(f"{root}: missing; expected a folder of images")
+    found = layout_of(root, options)
+    if found is not None:
+        return found
+    inside = sorted(path.name for path in root.iterdir() if path.is_dir() and layout_of(path, LayoutOptions()))
+    if inside:
+        raise UserError(f"{root}: fits no known layout, but {inside[0]}/ in it does; expected {root / inside[0]}")
     raise UserError(
         f"{root}: fits no known layout; expected train/ and test/imgs/ (wells), training/frames/ and testing/frames/ "
         "(video), train/good/ (mvtec), two folders of usual names such as normal/ and abnormal/, good/ and bad/, no/ "

@@ -15,17 +15,19 @@ from mnad.run import UserError
 
 
 def read_mask(path: Path, image: Path, size: tuple[int, int], fit: Fit = "resize") -> np.ndarray:
-    """H x W bool at ``size``; any value above zero in any channel but alpha is anomalous, whatever the depth.
+    """H x W bool at ``size``; any value above zero in any channel but alpha is anomalous, whatever the depth. A smaller
+    or larger copy of the mask does as well, up to the rounding of its sides.
 
     Raises:
-        UserError: unreadable, or of another size than its image.
+        UserError: unreadable, or of another shape than its image.
     """
     pixels = np.atleast_3d(member(path) if is_member(path) else decode(read_bytes(path), path))
     mask = (pixels[..., :3] > 0).any(axis=2)
     shape = read_image(image).shape[:2]
-    if mask.shape != shape:
+    if abs(mask.shape[0] * shape[1] - mask.shape[1] * shape[0]) > (shape[0] + shape[1]) / 2:
         raise UserError(
-            f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} pixels; expected the {shape[1]} x {shape[0]} of {image}"
+            f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} pixels; expected the {shape[1]} x {shape[0]} of "
+            f"{image}, or a copy of that shape"
         )
     # The share of each target pixel that is anomalous; at least half of it, or the largest where all are thin.
     top, left, height, width = box(shape, size) if fit == "letterbox" else (0, 0, *size)

@@ -2,11 +2,11 @@
 
 The layout::
 
-    DIR/train/good/*            normal
+    DIR/train/good/*            normal; another usual name does as well (normal, ok, no ...: mnad/data/two_folders.py)
     DIR/train/<defect>/*        known anomalies, for the threshold only (marble has some, MVTec AD none)
     DIR/test/good/*
     DIR/test/<defect>/*
-    DIR/ground_truth/<defect>/<name>_mask.png    of every test defect, or no folder at all
+    DIR/ground_truth/<defect>/<name>_mask.png    of every test defect (or <name>.png), or no folder at all
 
 ``DIR`` is one category, or the folder of several with ``layout_options.category`` naming one (or ``all``).
 """
@@ -17,7 +17,9 @@ import numpy as np
 
 from mnad.config import LayoutOptions
 from mnad.data.layout import Layout
+from mnad.data.paths import SUFFIXES
 from mnad.data.reading import list_images
+from mnad.data.two_folders import NORMAL, usual
 from mnad.run import UserError
 
 GOOD = "good"
@@ -45,9 +47,22 @@ def category_folder(root: Path, category: str) -> Path:
     return root / category
 
 
+def good(folder: Path) -> Path:
+    """The folder of normals in ``folder``: ``good``, else the only one of a usual name, else ``good``."""
+    names = usual(folder, NORMAL)
+    return folder / (names[0] if len(names) == 1 and GOOD not in names else GOOD)
+
+
 def defects(folder: Path) -> list[Path]:
-    """Folders beside ``good``, sorted."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name != GOOD and not p.name.startswith("."))
+    """Folders beside that of the normals, sorted."""
+    normal = good(folder).name
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name != normal and not p.name.startswith("."))
+
+
+def mask_of(folder: Path, stem: str) -> Path:
+    """The file in ``folder`` with the mask of the image ``stem``; the name it should have where there is none."""
+    names = [f"{stem}{end}{suffix}" for end in ("_mask", "") for suffix in (".png", *SUFFIXES)]
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
 def find_masks(root: Path, images: list[Path]) -> dict[Path, Path]:
@@ -59,7 +74,7 @@ def find_masks(root: Path, images: list[Path]) -> dict[Path, Path]:
     truth = root / "ground_truth"
     if not truth.is_dir():
         return {}
-    masks = {image: truth / image.parent.name / f"{image.stem}_mask.png" for image in images}
+    masks = {image: mask_of(truth / image.parent.name, image.stem) for image in images}
     missing = [mask for mask in masks.values() if not mask.is_file()]
     if missing:
         raise UserError(
@@ -78,12 +93,15 @@ def read_mvtec(root: Path, train: bool = True, test: bool = True, options: Layou
     root = category_folder(root, (options or LayoutOptions()).category)
     layout = Layout()
     if train:
-        layout.train = list_images(root / "train" / GOOD)
+        layout.train = list_images(good(root / "train"))
         layout.known = [image for folder in defects(root / "train") for image in list_images(folder)]
     if test:
-        normal = list_images(root / "test" / GOOD)
+        normal = list_images(good(root / "test"))
         anomalous = [image for folder in defects(root / "test") for image in list_images(folder)]
         layout.test = normal + anomalous
         layout.labels = np.repeat([0, 1], [len(normal), len(anomalous)])
         layout.masks = find_masks(root, anomalous)
+    taken = [f"{part}/{good(root / part).name}/" for part, wanted in (("train", train), ("test", test)) if wanted]
+    if any(Path(name).name != GOOD for name in taken):
+        layout.note = f"{' and '.join(taken)} taken as normal"
     return layout

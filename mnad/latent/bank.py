@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mnad.model.memory import Memory
 from mnad.study.interventions import entropy, mutual_information
 
-LEFT = 0.99  # quantile of the training queries' distances at a position, beyond which a query has left the bank
-TRAIN = "train"  # the group whose queries are the measure
+LEFT = 0.99  # quantile of the normal queries' distances at a position, beyond which a query has left the bank
+TRAIN, NORMAL = "train", "normal"  # groups whose queries are the measure: in training, and test normals
 
 
 @dataclass
@@ -25,18 +24,22 @@ class Bank:
         shared: whether all positions read the same items.
         item: N x P int, from 0 to M - 1: the item of its position's bank that each query is nearest to.
         distance: N x P float32, feature distance to it, in the memory's own unit.
+        measure: group whose queries say what is usual: ``train``, or ``normal`` (of the test) for items that are
+            queries of the training images themselves, which are at no distance from them.
     """
 
     size: int
     shared: bool
     item: np.ndarray
     distance: np.ndarray
+    measure: str = TRAIN
 
     @classmethod
-    def of(cls, memory: Memory, nearest: np.ndarray, distance: np.ndarray) -> "Bank":
-        """From rows of ``memory.items`` (N x P) and feature distances (N x P), as the model gives them."""
-        size = len(memory.items) // memory.groups
-        return cls(size, memory.groups == 1, nearest % size, distance.astype(np.float32))
+    def of(cls, banks: tuple[int, int], nearest: np.ndarray, distance: np.ndarray, measure: str = TRAIN) -> "Bank":
+        """From ``banks`` of :class:`mnad.model.network.Network`, ``nearest`` and feature distances (N x P each), as the
+        model gives them."""
+        count, size = banks
+        return cls(size, count == 1, nearest % size, distance.astype(np.float32), measure)
 
     def medoids(self) -> np.ndarray:
         """P x M int, the image whose query at the position is nearest to the item; -1 for an item that none reads."""
@@ -53,9 +56,9 @@ class Bank:
         return np.stack([np.bincount(column, minlength=self.size) for column in some.T]) / max(len(some), 1)
 
     def limits(self, groups: Sequence[str] | np.ndarray) -> np.ndarray:
-        """P, the ``LEFT`` quantile of the distances of training images (of all where there are none)."""
-        train = np.asarray(groups) == TRAIN
-        return np.quantile(self.distance[train if train.any() else slice(None)], LEFT, axis=0)
+        """P, the ``LEFT`` quantile of the distances of the images of ``measure`` (of all where there are none)."""
+        usual = np.asarray(groups) == self.measure
+        return np.quantile(self.distance[usual if usual.any() else slice(None)], LEFT, axis=0)
 
     def left(self, groups: Sequence[str] | np.ndarray) -> np.ndarray:
         """N x P bool, queries farther from their item than the limit of their position."""
@@ -83,6 +86,7 @@ def bank_numbers(bank: Bank, table: pd.DataFrame, kind: str) -> dict[str, object
     return {
         "items": bank.size,
         "shared": bank.shared,
+        "measure": bank.measure,
         "unread": int((bank.medoids() < 0).sum()),
         "kinds": {
             name: {

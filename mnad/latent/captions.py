@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnad.latent.bank import NORMAL
 from mnad.latent.clusters import reading
 from mnad.report.caption import Caption, caption_path
 from mnad.run.files import write_text
@@ -40,7 +41,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "bank": (
         "Where queries leave the bank",
         "For each {kind} and each position the share of the queries that lie farther from their nearest item than 99 % "
-        "of the training queries at that position; the mean over positions in the title.",
+        "of the {measure} queries at that position; the mean over positions in the title.",
     ),
 }
 COMPARE = "The same images seen by each of the models, a line for each, coloured by train/normal/{anomaly}."
@@ -69,6 +70,7 @@ def captions(record: Mapping[str, Any], anomaly: str, source: str, read: bool = 
     words = {
         "anomaly": anomaly,
         "kind": record["reported_against"],
+        "measure": "test normals'" if model.get("bank", {}).get("measure") == NORMAL else "training",
         "first": "nearest item, " if has_memory else "",
         "memory": " Stars: memory items (larger: used more); crosses: read vectors." if has_memory else "",
     }

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from mnad.data.source import batches
 from mnad.detector import Detector
-from mnad.latent.bank import Bank
+from mnad.latent.bank import NORMAL, TRAIN, Bank
 from mnad.latent.sources import GROUPS, ImageSet
 from mnad.run import UserError
 
@@ -108,10 +108,9 @@ def collect(
     Raises:
         UserError: a model whose latent map is not finite or the same everywhere.
     """
-    stride = detector.model.stride
-    height, width = (s // stride for s in detector.config.images.size)
+    height, width = detector.model.query_grid(detector.config.images.size)
     cells, name = height * width, detector.config.model.name
-    memory = whole = detector.model.memory
+    memory, banks = detector.model.memory, detector.model.banks
     if memory is not None and memory.groups > 1:  # hundreds of items, each of which one position alone can read
         memory = None
     items = None if memory is None else F.normalize(memory.items, dim=1).cpu().numpy()
@@ -132,20 +131,20 @@ def collect(
         target, out, terms = detector.measure(x, target)
         if tuple(out.queries.shape[1:3]) != (height, width):
             raise UserError(
-                f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, "
-                f"images.height and images.width divided by {stride}"
+                f"{name}: query map of {tuple(out.queries.shape[1:3])} positions; expected {(height, width)}, as "
+                "images.height and images.width give them"
             )
         raw.append(terms[detector.primary].cpu().numpy())
         error = detector.model.anomaly_map(target, out)  # B x H x W
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
         chosen = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
-        kept["patch"].append(F.avg_pool2d(error[:, None], stride).flatten()[chosen].cpu().numpy())
+        kept["patch"].append(F.adaptive_avg_pool2d(error[:, None], (height, width)).flatten()[chosen].cpu().numpy())
         for key, vectors in (("query", out.queries), ("read", out.read)):
             if vectors is not None and (key == "query" or items is not None):
                 kept[key].append(F.normalize(vectors.flatten(0, 2)[chosen], dim=1).cpu().numpy())
                 kept[f"pooled_{key}"].append(F.normalize(vectors.flatten(1, 2).mean(dim=1), dim=1).cpu().numpy())
-        if whole is not None:
+        if banks is not None:
             kept["nearest"].append(out.nearest.view(len(x), -1).cpu().numpy())
             kept["distance"].append(out.distance.flatten(1).cpu().numpy())
         if items is not None:
@@ -172,8 +171,9 @@ def collect(
         "positions": Level(arrays["query"], by_position, arrays.get("read")),
     }
     latent = Latent(name, levels, strips, (height, width), size=detector.config.images.size)
-    if whole is not None:
-        latent.bank = Bank.of(whole, arrays["nearest"], arrays["distance"])
+    if banks is not None:
+        measure = TRAIN if "image" in detector.model.gives else NORMAL  # items of features are training queries
+        latent.bank = Bank.of(banks, arrays["nearest"], arrays["distance"], measure)
     if items is not None:
         for level in levels.values():
             level.table["item"], level.table["distance"] = nearest(level.queries, items)

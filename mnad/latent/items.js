@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent)
 const {rows, columns, size, images, kinds, medoids, shown} = data
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
-const P = rows * columns, item = new Uint16Array(bytes(data.item).buffer), ratio = bytes(data.ratio)
+const P = rows * columns, item = new Uint16Array(bytes(data.item).buffer), ratio = new Uint16Array(bytes(data.ratio).buffer)
 const byId = (id) => document.getElementById(id)
 const made = (tag, text, options = {}) => Object.assign(document.createElement(tag), {textContent: text ?? "", ...options})
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 && share > 0 ? 1 : 0)} %`

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mnad.latent.bank import TRAIN
 from mnad.latent.collect import Latent
 from mnad.run.files import write_text
 
 SHOWN = 120  # members shown at once
-LIMIT = 100  # a ratio of distance and limit of 1, in the bytes of the page; 2.55 and more is 255
+LIMIT = 100  # a ratio of distance and limit of 1, in the two bytes that the page has for it
+MOST = 2**16 - 1
 
 
 def text_of(values: np.ndarray) -> str:
@@ -36,7 +38,7 @@ def write_items_page(path: Path, latent: Latent, kind: str, title: str) -> Path:
     names = sorted(set(kinds), key=lambda name: (table["label"].to_numpy()[kinds == name].mean(), name))
     anomalous = [bool(table["label"].to_numpy()[kinds == name].mean() > 0.5) for name in names]
     limits = bank.limits(table["group"].to_numpy())
-    ratio = np.clip(np.ceil(LIMIT * bank.distance / np.maximum(limits, 1e-12)), 0, 255).astype(np.uint8)
+    ratio = np.clip(np.ceil(LIMIT * bank.distance / np.maximum(limits, 1e-12)), 0, MOST).astype("<u2")
     left = bank.left(table["group"].to_numpy())
     first = names[-1]
     start = int(left[kinds == first].mean(axis=0).argmax())
@@ -59,6 +61,7 @@ def write_items_page(path: Path, latent: Latent, kind: str, title: str) -> Path:
         title=title,
         numbers={"images": len(images), "size": bank.size},
         shared=bank.shared,
+        measure="training" if bank.measure == TRAIN else "test normals'",
         rows=rows,
         columns=columns,
         data=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),  # no tag can end the script

@@ -40,8 +40,8 @@ class Sample:
     record: dict[str, object]  # for latent.json
 
 
-def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int], stride: int) -> Sample:
-    """Stratified sample by set, label, and kind or video; a query for each ``stride`` x ``stride`` pixels.
+def draw_sample(config: LatentConfig, data: ImageSet, grid: tuple[int, int]) -> Sample:
+    """Stratified sample by set, label, and kind or video; ``grid`` (H', W') queries of each image.
 
     Raises:
         UserError: too few images for the perplexity or the neighbourhood, or sizes too small for the strata.
@@ -49,7 +49,7 @@ def draw_sample(config: LatentConfig, data: ImageSet, size: tuple[int, int], str
     strata = strata_of(data.table)
     images = stratified(strata, config.images, config.seed)
     check_size(len(images), config.perplexity, config.neighbors, "images")
-    cells = size[0] // stride * (size[1] // stride)
+    cells = grid[0] * grid[1]
     every = np.repeat(strata[images], cells)
     positions = stratified(every, config.queries, config.seed)
     check_size(len(positions), config.perplexity, config.neighbors, "queries")
@@ -120,7 +120,10 @@ def load_detectors(config: LatentConfig) -> dict[Path, Detector]:
     compare = COMPARE if shipped and config.compare is None else config.compare
     paths = [checkpoint] if compare is None else [checkpoint, compare]
     detectors = {path: Detector.load(path).to(config.device) for path in paths}
-    taken = [(d.config.images.size, d.config.model.variant, d.model.stride) for d in detectors.values()]
+    taken = [
+        (d.config.images.size, d.config.model.variant, d.model.query_grid(d.config.images.size))
+        for d in detectors.values()
+    ]
     if taken[0] != taken[-1]:
         raise UserError(f"{compare}: takes {taken[-1]}; expected {taken[0]}, as {checkpoint} does")
     return detectors
@@ -142,7 +145,7 @@ def visualize_latent(config: LatentConfig) -> Path:
     data = open_images(root, first.config, split.layout, split.layout_options)
     if config.kinds is not None:
         name_by_term(data, Detector.load(config.kinds).to(config.device))
-    sample = draw_sample(config, data, first.config.images.size, first.model.stride)
+    sample = draw_sample(config, data, first.model.query_grid(first.config.images.size))
     out = output_folder(config.out or stamped("latent"), config.overwrite)
     with locked(out):
         sweep(out)

@@ -64,7 +64,8 @@ def read_kinds(root: Path, files: list[str]) -> list[str] | None:
 def wells(root: Path, config: ImageConfig, layout: str = "auto", options: LayoutOptions | None = None) -> ImageSet:
     """The wells of ``root``: training, known anomalies and test. Nothing is decoded before it is asked for.
 
-    Kinds are those of ``kinds.csv``; without that file, the set and the label.
+    Kinds are those of ``kinds.csv``; without that file, the set and the label, and of the layout ``mvtec`` the folder
+    of each anomaly.
 
     Raises:
         UserError: see :func:`mnad.data.layouts.read_layout` and :func:`read_kinds`.
@@ -81,7 +82,11 @@ def wells(root: Path, config: ImageConfig, layout: str = "auto", options: Layout
         ("test", 1): "test anomaly",
     }
     kinds = read_kinds(root, list(table["file"]))
-    table["kind"] = kinds or [coarse[key] for key in zip(sets, labels, strict=True)]
+    if kinds is None:
+        kinds = [coarse[key] for key in zip(sets, labels, strict=True)]
+        if found.name == "mvtec":  # a folder for each defect
+            kinds = [p.parent.name if label else kind for p, kind, label in zip(paths, kinds, labels, strict=True)]
+    table["kind"] = kinds
     anomaly = "spill" if found.name == "wells" else "anomaly"
     return ImageSet(Images(paths, config.size, memory_gb=0, fit=config.fit), table, anomaly)
 

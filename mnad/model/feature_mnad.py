@@ -123,6 +123,11 @@ class FeatureMNAD(Network):
         """See :class:`mnad.model.network.Network`."""
         return self._frozen[0].parameters()
 
+    @property
+    def banks(self) -> tuple[int, int]:
+        """See :class:`mnad.model.network.Network`."""
+        return self.places.places, self.places.items.shape[1]
+
     def configured_shapes(self) -> dict[str, tuple[int, ...]]:
         """See :class:`mnad.model.network.Network`; the rest follows the data."""
         return {"dim": (self.dim,), "digest": tuple(self.digest.shape)}
@@ -133,6 +138,11 @@ class FeatureMNAD(Network):
         while height * width > self.positions:
             height, width = -(-height // 2), -(-width // 2)
         return height, width
+
+    def query_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """See :class:`mnad.model.network.Network` and :meth:`grid`."""
+        factor = -(-SHORT_SIDE // min(size))
+        return self.grid([-(-side * factor // self.strides[0]) for side in size])
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -164,13 +174,14 @@ class FeatureMNAD(Network):
         return found.flatten(0, 1)[None] if self.places.places == 1 else found
 
     @torch.no_grad()
-    def recall(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def recall(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Whiten and read features, B x D x H' x W'.
 
         Returns:
-            queries and what was read, H'W' x B x D; and (2 + S) x H'W' x B, not divided by ``scale`` yet: squared
-            distance to the nearest item, squared error of what was read, and the part of each stride in that error,
-            finest first. (The whitening is triangular, so the part of a stride is what the finer ones leave open.)
+            queries and what was read, H'W' x B x D; the nearest item of its place, H'W' x B int; and (2 + S) x H'W' x
+            B, not divided by ``scale`` yet: squared distance to that item, squared error of what was read, and the
+            part of each stride in that error, finest first. (The whitening is triangular, so the part of a stride is
+            what the finer ones leave open.)
         """
         x = self.by_place(features)
         count, parts = len(x), []
@@ -178,13 +189,13 @@ class FeatureMNAD(Network):
             part = slice(first, first + PLACES)
             for rows in x[part].split(PLACES * 64, dim=1):  # a shared memory has one place with every row
                 z = self.places.whiten(rows.to(self.places.mean), part)
-                read, distance = self.places.read(z, part)
+                read, distance, nearest = self.places.read(z, part)
                 error = (z - read).square()
                 by_stride = [part_error.sum(dim=2) for part_error in error.split(self.widths, dim=2)]
-                parts.append((z, read, distance, error.sum(dim=2), *by_stride))
+                parts.append((z, read, nearest, distance, error.sum(dim=2), *by_stride))
         found = [torch.cat(values, dim=1 if count == 1 else 0) for values in zip(*parts, strict=True)]
-        z, read, *terms = (values.reshape(-1, len(features), *values.shape[2:]) for values in found)
-        return z, read, torch.stack(terms)
+        z, read, nearest, *terms = (values.reshape(-1, len(features), *values.shape[2:]) for values in found)
+        return z, read, nearest, torch.stack(terms)
 
     def standardised(self, terms: Tensor, scale: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
         """Terms (2 + S) x H'W' x B -> ``distance``, ``error``, ``detail``, B x H' x W', smoothed, in units of what is
@@ -209,14 +220,16 @@ class FeatureMNAD(Network):
         size, places = tuple(features.shape[2:]), self.places.places
         if places not in (1, size[0] * size[1]):
             raise UserError(f"images: {size[0]} x {size[1]} positions; expected those of the fit, {places}")
-        z, read, terms = self.recall(features)
+        z, read, nearest, terms = self.recall(features)
         rebuilt = self.places.decode(read.reshape(places, -1, self.dim)).reshape(read.shape)
+        bank = torch.arange(places, device=nearest.device)[:, None] * self.places.items.shape[1]
         z, read, rebuilt = (v.permute(1, 0, 2).reshape(len(x), *size, self.dim) for v in (z, read, rebuilt))
         return Output(
             rebuilt.permute(0, 3, 1, 2),
             z,
             (),
             read,
+            nearest=(nearest + bank).T.flatten(),
             **self.standardised(terms, self.scale, size),  # type: ignore[arg-type]
         )
 

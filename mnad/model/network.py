@@ -28,7 +28,7 @@ class Output:
     skips: tuple[Tensor, ...]  # the encoder's three maps, finest first; the local one has none
     read: Tensor | None = None  # B x H' x W' x C
     attention: Tensor | None = None  # K x M, softmax over the items (of the query's position)
-    nearest: Tensor | None = None  # K, row of the nearest item in `Memory.items`
+    nearest: Tensor | None = None  # K, row of the nearest item in `Memory.items`, or bank by bank
     distance: Tensor | None = None  # B x H' x W', mean squared difference to the nearest item
     error: Tensor | None = None  # B x H' x W', error of the rebuilt features in units of normal ones
     detail: Tensor | None = None  # B x H' x W', the same, geometric mean over strides, for maps
@@ -89,6 +89,16 @@ class Network(nn.Module):
     def gives(self) -> frozenset[str]:
         """See :class:`Network`."""
         return frozenset({"image"} if self.memory is None else {"image", "distance"})
+
+    @property
+    def banks(self) -> tuple[int, int] | None:
+        """(number of banks, items in each): one shared bank, or one at each position; ``nearest`` of an output counts
+        the items bank by bank. None without a memory."""
+        return None if self.memory is None else (self.memory.groups, len(self.memory.items) // self.memory.groups)
+
+    def query_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H', W') of the query map of images of ``size`` (H, W)."""
+        return size[0] // self.stride, size[1] // self.stride
 
     def frozen_parameters(self) -> Iterator[Tensor]:
         """Weights that the model uses and its state does not hold."""

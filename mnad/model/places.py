@@ -130,18 +130,18 @@ class PlaceMemory(nn.Module):
         """Features P x B x D of the places ``part`` -> queries of the same shape."""
         return (x - self.mean[part, None]) @ self.whitening[part].transpose(1, 2)
 
-    def read(self, z: Tensor, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def read(self, z: Tensor, part: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
         """Read the items of the places ``part`` for the queries ``z``, P x B x D.
 
         Returns:
             what was read, P x B x D: items weighted by a softmax of minus their squared distance over ``SOFTNESS``
-            (eq. 1 and 2 of the paper, with a distance in place of the cosine); and the squared distance to the
-            nearest item, P x B.
+            (eq. 1 and 2 of the paper, with a distance in place of the cosine); the squared distance to the nearest
+            item, P x B; and which of the K items of its place that is, P x B int.
         """
         items = self.items[part].float()
         distance = items.square().sum(dim=2)[:, None] - 2 * z @ items.transpose(1, 2)
         distance = (distance + z.square().sum(dim=2, keepdim=True)).clamp_min(0)  # P x B x K
-        return torch.softmax(-distance / SOFTNESS, dim=2) @ items, distance.amin(dim=2)
+        return torch.softmax(-distance / SOFTNESS, dim=2) @ items, *distance.min(dim=2)
 
     def decode(self, read: Tensor, part: slice = slice(None)) -> Tensor:
         """The features that ``read`` (P x B x D) stands for: back through the whitening, ``m + L read``."""

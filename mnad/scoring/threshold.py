@@ -15,6 +15,7 @@ from mnad.run import UserError
 from mnad.scoring.promise import Promise, promise
 
 FEWEST_RECENT = 100  # images for the rule `recent`
+FEWEST_KNOWN = 10  # anomalies for the rule `balanced_capped`: if it finds them all, it may still miss 26 % of others
 ONE_DEVIATION = 0.8413  # quantile of a normal distribution
 
 
@@ -78,7 +79,9 @@ def balanced_threshold(normal: np.ndarray, anomalous: np.ndarray) -> float | Non
 def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.ndarray) -> Threshold:
     """Apply ``config.rule`` to the scores of validation normals and known anomalies (1-D arrays).
 
-    Without anomalies every rule but ``normal_quantile`` falls back to it, and the note says so.
+    Without anomalies every rule but ``normal_quantile`` falls back to it, and the note says so. With q that quantile of
+    the N normals, b what :func:`balanced_threshold` makes of both sets and K anomalies, ``balanced_capped`` is
+    ``max(q, b)`` for K of at least 10 and q for fewer.
 
     Raises:
         UserError: an unknown rule, no normals.
@@ -99,13 +102,20 @@ def choose_threshold(config: ThresholdConfig, normal: np.ndarray, anomalous: np.
         return Threshold(low, config.rule, low_name)
     if config.rule == "midpoint":
         return Threshold((low + high) / 2, config.rule, f"halfway between {high_name} and {low_name}")
-    if config.rule == "balanced":
+    if config.rule == "balanced_capped" and len(anomalous) < FEWEST_KNOWN:
+        few = f"rule {config.rule} needs {FEWEST_KNOWN} known anomalies, not {len(anomalous)}"
+        return Threshold(high, "normal_quantile", f"{few}: fell back to {high_name}")
+    if config.rule in ("balanced", "balanced_capped"):
         note = f"largest balanced accuracy on {len(normal)} validation normals and {len(anomalous)} known anomalies"
         value = balanced_threshold(normal, anomalous)
         if value is None:
             return Threshold(
                 high, "normal_quantile", f"no threshold is better than chance by {note}: fell back to {high_name}"
             )
+        if config.rule == "balanced_capped" and value < high:
+            alarms = f"balanced accuracy with {len(anomalous)} known anomalies is largest at {value:.4g}, which "
+            alarms += f"{int((normal >= value).sum())} of the normals reach"
+            return Threshold(high, config.rule, f"{high_name}; {alarms}")
         return Threshold(value, config.rule, note)
     raise UserError(f"threshold.rule: expected one of {', '.join(get_args(Rule)[:-1])}, got {config.rule!r}")
 

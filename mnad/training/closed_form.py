@@ -76,7 +76,7 @@ def unseen(model: FeatureMNAD, x: Tensor, grid: tuple[int, int]) -> Tensor:
     found = []
     for part in x.split(64, dim=1):
         features = part.permute(1, 2, 0).reshape(part.shape[1], -1, *grid)
-        found.append(model.recall(features)[2].cpu())
+        found.append(model.recall(features)[-1].cpu())
     return torch.cat(found, dim=2)
 
 

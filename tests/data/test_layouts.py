@@ -109,6 +109,35 @@ def test_masks_missing_or_of_another_size(tmp_path: Path) -> None:
 # --- two folders ---
 
 
+def test_masks_of_other_names_and_of_another_size_but_the_same_shape(tmp_path: Path) -> None:
+    layout = read_layout(mvtec(tmp_path))
+    expected = read_masks(layout, SIZE)
+    for i in range(3):
+        (tmp_path / f"ground_truth/dot/00{i}_mask.png").rename(tmp_path / f"ground_truth/dot/00{i}.png")
+        large = cv2.resize(spot_mask(), (2 * SIZE[1], 2 * SIZE[0]), interpolation=cv2.INTER_NEAREST)
+        write(tmp_path / f"ground_truth/crack/00{i}_mask.png", large)
+    assert (read_masks(read_layout(tmp_path), SIZE) == expected).all()
+
+
+def test_normals_of_another_usual_name(tmp_path: Path) -> None:
+    mvtec(tmp_path, masks=False, known=True)
+    (tmp_path / "train/good").rename(tmp_path / "train/NORMAL")
+    (tmp_path / "test/good").rename(tmp_path / "test/ok")
+    layout = read_layout(tmp_path)
+    assert [len(files) for files in (layout.train, layout.known, layout.test)] == [12, 4, 11]
+    assert layout.labels.sum() == 6
+    assert layout.note == "train/NORMAL/ and test/ok/ taken as normal"
+    (tmp_path / "train/no").mkdir()  # nobody knows which is meant
+    with pytest.raises(UserError, match="train/good: missing; expected a folder of images"):
+        read_layout(tmp_path)
+
+
+def test_a_layout_one_folder_below_is_named(tmp_path: Path) -> None:
+    two_folders(tmp_path / "archive" / "scans", "no", "yes")
+    with pytest.raises(UserError, match=r"archive: fits no known layout, but scans/ in it does; expected .*/scans$"):
+        read_layout(tmp_path / "archive")
+
+
 def test_two_folders_split_is_seeded_and_disjoint(tmp_path: Path) -> None:
     root = two_folders(tmp_path, "no", "yes")
     options = LayoutOptions(normal="no", abnormal="yes", test_fraction=0.3, known_fraction=0.2)

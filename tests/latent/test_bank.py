@@ -13,7 +13,6 @@ from mnad.latent.bank import Bank, bank_numbers
 from mnad.latent.bank_figure import plot_bank
 from mnad.latent.collect import Latent
 from mnad.latent.items_page import write_items_page
-from mnad.model.memory import Memory
 
 needs_chromium = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed")
 TABLE = pd.DataFrame({"group": ["train"] * 3 + ["anomaly"], "kind": ["full"] * 3 + ["empty"], "label": [0, 0, 0, 1]})
@@ -23,7 +22,7 @@ def by_hand() -> Bank:
     """Four images, two positions with two items each: rows of ``items`` 0, 1 and 2, 3."""
     nearest = np.array([[0, 2], [0, 3], [1, 3], [1, 3]])
     distance = np.array([[0.3, 1.0], [0.1, 2.0], [0.2, 1.5], [0.9, 1.6]])
-    return Bank.of(Memory(2, 4, groups=2, unit=False, update_rule="ema"), nearest, distance)
+    return Bank.of((2, 2), nearest, distance)
 
 
 def test_bank_by_hand():
@@ -51,8 +50,18 @@ def test_numbers_by_hand():
 
 
 def test_a_shared_memory_has_one_bank():
-    bank = Bank.of(Memory(3, 4), np.array([[0, 2], [1, 2]]), np.ones((2, 2)))
+    bank = Bank.of((1, 3), np.array([[0, 2], [1, 2]]), np.ones((2, 2)))
     assert bank.shared and bank.size == 3 and bank.item.tolist() == [[0, 2], [1, 2]]
+
+
+def test_items_that_are_training_queries_are_measured_by_test_normals():
+    """Training images are at distance 0 from themselves: the limit is that of the normals, at each position."""
+    distance = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]])
+    bank = Bank.of((2, 1), np.array([[0, 1]] * 3), distance, measure="normal")
+    groups = np.array(["train", "normal", "anomaly"])
+    assert bank.limits(groups).tolist() == [1, 2] and bank.left(groups).tolist() == [[0, 0], [0, 0], [1, 0]]
+    table = pd.DataFrame({"group": groups, "kind": ["full", "full", "crack"]})
+    assert bank_numbers(bank, table, "kind")["measure"] == "normal"
 
 
 def latent_with_bank() -> Latent:

@@ -17,6 +17,8 @@ from mnad.config import (
 )
 from mnad.detector import Detector
 from mnad.experiment import for_model
+from mnad.latent.collect import collect
+from mnad.latent.sources import wells
 from mnad.line.command import write_map
 from mnad.line.report import write_report
 from mnad.line.scoring import Scored
@@ -95,6 +97,24 @@ def test_scores_survive_the_checkpoint(detector, tmp_path) -> None:
     assert again.thresholds == detector.thresholds
 
 
+def test_its_latent_space_has_a_bank_at_each_position(detector, tmp_path) -> None:
+    """Scratches leave the bank where they are, rows 2 and column 4 of the query map, and hardly at the lower edge."""
+    for folder, images in (
+        ("train/good", normals(12, 1)), ("test/good", normals(20, 12)), ("test/scratch", scratched(6, 13))
+    ):  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True)
+        for i, image in enumerate(images):
+            cv2.imwrite(str(tmp_path / folder / f"{i}.png"), image[..., ::-1])
+    data = wells(tmp_path, detector.config.images)
+    assert data.table["kind"].value_counts().to_dict() == {"test normal": 20, "train": 12, "scratch": 6}
+    latent = collect(detector, data, np.arange(38), np.array([0, 700]))
+    bank, groups = latent.bank, latent.levels["images"].table["group"]
+    assert latent.items is None and latent.grid == (8, 8)
+    assert (bank.size, bank.shared, bank.measure) == (5, False, "normal")
+    left = bank.left(groups)[groups == "anomaly"].mean(axis=0).reshape(8, 8)
+    assert left[2, 4] == 1 and left[7].max() < 0.5
+
+
 def test_pictures_show_no_reconstruction_and_a_map_in_units_of_the_usual(detector, tmp_path) -> None:
     pixels = np.concatenate([normals(1, 8), scratched(1, 9)])
     summary = Summary()
@@ -145,10 +165,22 @@ def test_few_positions_are_kept_of_a_large_image() -> None:
     model = FeatureMNAD(strides=[8, 16], positions=16)
     assert model.encode(torch.zeros(1, 3, 64, 64)).shape == (1, 11, 4, 4)
     assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 64, 72)).shape == (1, 11, 8, 9)
+    assert model.query_grid((64, 64)) == (4, 4) and FeatureMNAD(strides=[8, 16]).query_grid((64, 72)) == (8, 9)
+
+
+def test_the_nearest_item_is_one_of_the_query_s_own_place(detector) -> None:
+    out, places = detector.outputs(normals(2, 6)), detector.model.places
+    assert detector.model.banks == (64, 5)
+    items = places.items.float().flatten(0, 1)[out.nearest].view(2, 64, 11)
+    distances = (out.queries.reshape(2, 64, 1, 11) - places.items.float()).square().sum(dim=3)
+    assert out.nearest.view(2, 64).tolist() == (distances.argmin(dim=2) + 5 * torch.arange(64)).tolist()
+    mean = (out.queries.reshape(2, 64, 11) - items).square().sum(dim=2).mean()
+    assert mean.item() == pytest.approx(distances.amin(dim=2).mean().item(), rel=1e-4)
 
 
 def test_a_small_image_is_enlarged() -> None:
     assert FeatureMNAD(strides=[8, 16]).encode(torch.zeros(1, 3, 16, 24)).shape == (1, 11, 8, 12)
+    assert FeatureMNAD(strides=[8, 16]).query_grid((16, 24)) == (8, 12)
 
 
 def test_wide_maps_are_projected_the_same_way_every_time() -> None:
@@ -193,7 +225,7 @@ def test_a_map_is_the_geometric_mean_of_the_strides_the_coarsest_by_half() -> No
 
 def test_the_parts_of_the_strides_make_up_the_error(detector) -> None:
     features = detector.model.encode(torch.rand(2, 3, SIDE, SIDE) * 2 - 1)
-    _, _, terms = detector.model.recall(features)
+    *_, terms = detector.model.recall(features)
     assert terms.shape == (4, 64, 2)
     torch.testing.assert_close(terms[2:].sum(dim=0), terms[1])
 

@@ -27,6 +27,20 @@ def test_balanced_with_anomalies_that_score_below_every_normal():
     assert "no threshold is better than chance" in found.note and "fell back to the 90.00% quantile" in found.note
 
 
+def test_known_anomalies_raise_a_capped_threshold_but_never_lower_it():
+    """Normals 0, 0.01 .. 1. Twelve anomalies at 0.8: balanced goes to the gap below them, 0.795, where 21 of 101
+    normals would be false alarms; the 95 % quantile is 0.95. Ten anomalies at 3: the middle of their gap, 2."""
+    capped = choose("balanced_capped", np.full(12, 0.8), normal_quantile=0.95)
+    assert (capped.value, capped.rule) == (pytest.approx(0.95), "balanced_capped")
+    assert capped.note.endswith("with 12 known anomalies is largest at 0.795, which 21 of the normals reach")
+    assert choose("balanced", np.full(12, 0.8)).value == pytest.approx(0.795)
+    raised = choose("balanced_capped", np.full(10, 3.0), normal_quantile=0.95)
+    assert (raised.value, raised.rule) == (pytest.approx(2.0), "balanced_capped")
+    few = choose("balanced_capped", np.full(9, 3.0), normal_quantile=0.95)
+    assert (few.value, few.rule) == (pytest.approx(0.95), "normal_quantile")
+    assert few.note.startswith("rule balanced_capped needs 10 known anomalies, not 9: fell back to the 95.00% quantile")
+
+
 def test_balanced_against_a_slow_search():
     rng = np.random.default_rng(0)
     normal, spill = rng.normal(0, 1, 60), rng.normal(1.5, 1, 40)
@@ -36,7 +50,7 @@ def test_balanced_against_a_slow_search():
     assert (spill >= value).mean() + (normal < value).mean() == pytest.approx(best)
 
 
-@pytest.mark.parametrize("rule", ["anomalous_quantile", "midpoint", "balanced"])
+@pytest.mark.parametrize("rule", ["anomalous_quantile", "midpoint", "balanced", "balanced_capped"])
 def test_without_anomalies_it_falls_back_and_says_so(rule):
     threshold = choose(rule, anomalous=np.zeros(0), normal_quantile=0.98)
     assert threshold.value == pytest.approx(0.98) and threshold.rule == "normal_quantile"
