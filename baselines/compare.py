@@ -26,21 +26,13 @@ from mnad.evaluation.result import judge_scores
 from mnad.evaluation.robustness import changed_sets, judge_change, summary, table_changes
 from mnad.model.build import choose_device
 from mnad.run import NotInstalled, UserError, one_line
-from mnad.run.files import (
-    atomic_path,
-    check_run_folder,
-    check_still_there,
-    locked,
-    open_run_folder,
-    read_json,
-    write_json,
-    write_text,
-)
+from mnad.run.files import atomic_path, read_json, write_json, write_text
+from mnad.run.folders import check_run_folder, check_still_there, locked, open_run_folder
 from mnad.run.peak_memory import peak_above_mb, reset_peak
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.threshold import choose_thresholds
-from mnad.training.loop import loss_weights
+from mnad.training.losses import loss_weights
 
 RESULT, SCORES, FAILED = "result.json", "scores.npz", "failed.json"
 KEYS = {"method", "seed", "primary", "pixels", "images_per_second", "fit_seconds", "parameters", "peak_mb"}  # of RESULT

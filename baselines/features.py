@@ -1,12 +1,18 @@
-"""Patch features of PaDiM and PatchCore, from one frozen network."""
+"""What PaDiM and PatchCore share: patch features from one frozen network."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.config import PretrainedConfig
+from baselines.method import Method
+from mnad.config import DetectorConfig, OptimConfig
 from mnad.data.images import Images, to_input
 from mnad.data.source import index_batches
 from mnad.model.build import choose_device
@@ -52,6 +58,36 @@ class PatchFeatures:
     def parameters(self) -> int:
         """Weights of the whole network (what has to be shipped)."""
         return sum(p.numel() for p in self.network.parameters())
+
+
+class FeatureMethod(Method):
+    """A method that looks at patch features.
+
+    Args:
+        pretrained: its settings; None has the defaults.
+
+    Attributes:
+        pool: see :class:`PatchFeatures`.
+    """
+
+    pool: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        config: DetectorConfig,
+        optim: OptimConfig,
+        seed: int,
+        folder: Path,
+        pretrained: PretrainedConfig | None = None,
+    ) -> None:
+        super().__init__(config, optim, seed, folder)
+        self.pretrained = pretrained or PretrainedConfig()
+        self.features = PatchFeatures(self.strides, self.pool, optim.device)
+
+    @property
+    @abstractmethod
+    def strides(self) -> Sequence[int]:
+        """Of the feature maps, finest first."""
 
 
 def training_part(normal: Images, seed: int) -> Images:

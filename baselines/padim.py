@@ -1,42 +1,31 @@
 """PaDiM (Defard et al., ICPR 2020): a Gaussian of pretrained features at every position of the image."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.config import PretrainedConfig
-from baselines.features import PatchFeatures, training_part
-from baselines.method import Method
-from mnad.config import DetectorConfig, OptimConfig
+from baselines.features import FeatureMethod, training_part
 from mnad.data.images import Images
 from mnad.model.feature_mnad import full_size
 
 REGULARISER = 0.01  # added to the diagonal of every covariance, eq. 1
 
 
-class PaDiM(Method):
+class PaDiM(FeatureMethod):
     """Mahalanobis distance at each position; the largest one is the score of the image."""
 
     primary = "mahalanobis"
     mean: Tensor  # P x D
     precision: Tensor  # P x D x D, inverse covariance
+    channels: Tensor | None = None  # D of the features' channels, drawn in :meth:`fit`
 
-    def __init__(
-        self,
-        config: DetectorConfig,
-        optim: OptimConfig,
-        seed: int,
-        folder: Path,
-        pretrained: PretrainedConfig | None = None,
-    ) -> None:
-        super().__init__(config, optim, seed, folder)
-        self.pretrained = pretrained or PretrainedConfig()
-        self.features = PatchFeatures(self.pretrained.padim_strides, pool=False, device=optim.device)
-        self.channels: Tensor | None = None
+    @property
+    def strides(self) -> Sequence[int]:
+        """Of the feature maps, finest first."""
+        return self.pretrained.padim_strides
 
     def patches(self, images: Images, name: str) -> Iterator[Tensor]:
         """Batches P x N x D float64 of the chosen channels."""

@@ -1,17 +1,13 @@
 """PatchCore (Roth et al., CVPR 2022): distance of every patch to a thinned-out memory bank of normal patches."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from baselines.config import PretrainedConfig
-from baselines.features import PatchFeatures, training_part
-from baselines.method import Method
-from mnad.config import DetectorConfig, OptimConfig
+from baselines.features import FeatureMethod, training_part
 from mnad.data.images import Images
 from mnad.model.feature_mnad import full_size
 
@@ -39,22 +35,11 @@ def coreset(patches: Tensor, count: int, seed: int) -> Tensor:
     return chosen
 
 
-class PatchCore(Method):
+class PatchCore(FeatureMethod):
     """Largest distance of a patch to the bank, weighted by how crowded the bank is there (eq. 6 and 7)."""
 
     bank: Tensor  # K x D
-
-    def __init__(
-        self,
-        config: DetectorConfig,
-        optim: OptimConfig,
-        seed: int,
-        folder: Path,
-        pretrained: PretrainedConfig | None = None,
-    ) -> None:
-        super().__init__(config, optim, seed, folder)
-        self.pretrained = pretrained or PretrainedConfig()
-        self.features = PatchFeatures(self.strides, pool=True, device=optim.device)
+    pool = True
 
     @property
     def strides(self) -> Sequence[int]:

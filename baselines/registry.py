@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.features import FeatureMethod
 from baselines.finished import Finished, finished_rows
 from baselines.mean_image import MeanImage
 from baselines.method import Method
@@ -53,6 +54,6 @@ def build_method(name: str, config: DetectorConfig, optim: OptimConfig, seed: in
         return Finished(config, optim, seed, folder, checkpoints[name])
     if method is None:
         raise UserError(f"methods: expected some of {', '.join(all_methods())}, got {name!r}")
-    frozen = issubclass(method, PaDiM | PatchCore)
+    frozen = issubclass(method, FeatureMethod)
     settings = {"pretrained": config.pretrained} if frozen and hasattr(config, "pretrained") else {}
     return method(config.detector(model=replace(config.model, name=name)), optim, seed, folder, **settings)

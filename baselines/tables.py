@@ -17,7 +17,8 @@ from mnad.data.images import split
 from mnad.data.mvtec import categories
 from mnad.data.sizes import follow_data
 from mnad.run import UserError
-from mnad.run.files import open_run_folder, read_json, write_csv, write_json, write_text
+from mnad.run.files import read_json, write_csv, write_json, write_text
+from mnad.run.folders import open_run_folder
 from mnad.run.settings import check_same_run, plain
 
 # (column of the summary, heading, decimals)

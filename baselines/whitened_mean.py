@@ -15,9 +15,9 @@ from baselines.method import Method
 from mnad.config import DetectorConfig
 from mnad.data.images import Images, to_input
 from mnad.data.source import batches
+from mnad.model.ellipse import Ellipse
 from mnad.scoring.scores import build_term
 from mnad.scoring.terms import TINY
-from mnad.scoring.wells import Ellipse
 from mnad.scoring.whitening import Whitening
 
 SIGMA = 1.5  # pixels, of the blur; 13 x 13

@@ -10,11 +10,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from figures.entry import Caption, Drawn, Inputs
+from figures.entry import Drawn, Inputs
 from mnad.config import PAST_FRAMES, TrainConfig
 from mnad.model.build import build_model
 from mnad.model.mnad import MNAD
 from mnad.model.network import Network
+from mnad.report.caption import Caption
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 
 # The parts whose outputs are labelled, in the order of the data.

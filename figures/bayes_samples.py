@@ -5,7 +5,8 @@ from pathlib import Path
 
 from figures.bayes_examples import save_examples
 from figures.config import ROOT
-from figures.entry import Caption, Drawn, Inputs, NotStoredError
+from figures.entry import Drawn, Inputs, NotStoredError
+from mnad.report.caption import Caption
 from mnad.report.plotting import FORMATS
 
 SEED, COUNT = 0, 5

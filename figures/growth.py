@@ -6,7 +6,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from figures.entry import Caption, Drawn, Inputs, origin
+from figures.entry import Drawn, Inputs, origin
+from mnad.report.caption import Caption
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 from mnad.run.files import read_json
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.entry import Caption, Drawn, Inputs
+from figures.entry import Drawn, Inputs
 from figures.stored_run import metrics, run_origin, scored_wells
+from mnad.report.caption import Caption
 from mnad.report.plotting import ANOMALOUS, COLUMN, EMPTY, FORMATS, NORMAL, PALETTE, save_figure, style
 
 SCORES = {"wells": "score 'wells' (ours)", "mnad": "score 'mnad' (the paper's)"}

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from figures.entry import Caption, Drawn, Inputs, NotStoredError
+from figures.entry import Drawn, Inputs, NotStoredError
 from mnad.detector import Detector
 from mnad.latent.captions import captions as latent_captions
 from mnad.latent.config import CHECKPOINT, COMPARE, LatentConfig
+from mnad.report.caption import Caption
 from mnad.run import UserError
 from mnad.run.files import read_json, write_json
 

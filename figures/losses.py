@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from figures.entry import Caption, Drawn, Inputs
+from figures.entry import Drawn, Inputs
 from figures.stored_run import FOLDER, run_origin
+from mnad.report.caption import Caption
 from mnad.report.plots import plot_losses
 from mnad.report.plotting import FORMATS
 from mnad.run.files import read_log

@@ -12,7 +12,8 @@ from figures.entry import MARK, Drawn, Inputs, NotStoredError
 from mnad.report.caption import caption_path
 from mnad.report.plotting import FORMATS
 from mnad.run import UserError
-from mnad.run.files import atomic_path, locked, sweep, write_text
+from mnad.run.files import atomic_path, write_text
+from mnad.run.folders import locked, sweep
 
 
 def chosen(only: list[str] | str) -> list[str]:

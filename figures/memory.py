@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
-from mnad.run.files import write_csv, write_text
+from mnad.run.files import read_json, write_csv, write_json, write_text
+from mnad.run.provenance import neutral_record
 from mnad.scoring.bootstrap import auroc_resamples, interval, resampled_counts
 from mnad.study.config import ROWS, StudyConfig
 from mnad.study.interventions import LEARNT, MEAN, RANDOM, SHUFFLED
@@ -201,11 +202,12 @@ def plot_interventions(path: Path, seeds: pd.DataFrame) -> list[Path]:
 
 
 def write_tables(config: StudyConfig, folder: Path) -> None:
-    """``study.md``, ``seeds.csv`` and the figures in the study's ``folder``, from its finished runs and the stored
-    ones."""
+    """``study.md``, ``seeds.csv``, ``run.json`` (the commands) and the figures in the study's ``folder``, from its
+    finished runs and the stored ones."""
     results = read_results(folder)
     seeds = with_stored(seeds_table(results), stored_seeds(config))
     write_csv(folder / "seeds.csv", seeds)
+    write_json(folder / "run.json", neutral_record(read_json(folder / "provenance.json")))
     parts = (
         ("As trained", training_table(seeds, config, folder)),
         ("Interventions", intervention_table(seeds)),

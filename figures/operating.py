@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from sklearn.metrics import precision_recall_curve
 
-from figures.entry import Caption, Drawn, Inputs
+from figures.entry import Drawn, Inputs
 from figures.stored_run import metrics, run_origin, scored_wells
+from mnad.report.caption import Caption
 from mnad.report.plotting import FORMATS, PALETTE, TWO_COLUMNS, save_figure, style
 from mnad.scoring.bootstrap import interval, resampled_counts
 from mnad.scoring.metrics import tpr_at

@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from figures.entry import Caption, Drawn, Inputs, NotStoredError
+from figures.entry import Drawn, Inputs, NotStoredError
 from figures.stored_run import GROUPS, drawn_data, group_of, kinds_of_test
 from mnad.data.images import Images
 from mnad.data.layouts import read_layout
 from mnad.data.split_file import relative
 from mnad.detector import Detector
 from mnad.latent.config import CHECKPOINT
+from mnad.report.caption import Caption
 from mnad.report.plotting import FORMATS, TWO_COLUMNS, save_figure, style
 from mnad.run import UserError
 

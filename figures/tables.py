@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from baselines.figures import plot_table
-from figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
+from figures.entry import Drawn, Inputs, NotStoredError, origin
+from mnad.report.caption import Caption
 from mnad.report.plotting import FORMATS
 from mnad.report.seeds import plot_ablation
 from mnad.run.files import read_table

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from figures.entry import Caption, Drawn, Inputs, NotStoredError, origin
+from figures.entry import Drawn, Inputs, NotStoredError, origin
+from mnad.report.caption import Caption
 from mnad.report.plots import plot_curves
 from mnad.report.plotting import FORMATS
 from mnad.run.files import read_json, read_table

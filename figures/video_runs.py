@@ -11,7 +11,9 @@ from mnad.evaluation.judge import NO_UPDATE
 from mnad.evaluation.result import read_evaluations
 from mnad.report.tables import percent_number
 from mnad.run import UserError
-from mnad.run.files import output_folder, read_json, read_log, read_table, write_csv, write_json
+from mnad.run.files import read_json, read_log, read_table, write_csv, write_json
+from mnad.run.folders import output_folder
+from mnad.run.provenance import neutral_record
 
 KEYS = ("auroc", "auroc_video_mean", "auroc_videos", "verdict_auroc", "tpr", "tnr", "threshold")
 
@@ -25,6 +27,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     metrics, config, record = (
         read_json(folder / f"{name}.json", "a finished video run") for name in ("metrics", "config", "provenance")
     )
+    record = neutral_record(record)
     evaluations = read_evaluations(folder)
     if NO_UPDATE not in evaluations:
         raise UserError(f"{folder}: judged photographs; expected a run on videos")

@@ -1,7 +1,6 @@
 """One run on photographs or on videos: train each model, calibrate, judge, and leave a folder that tells how."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,44 +9,32 @@ import pandas as pd
 import torch
 
 from mnad.config import TrainConfig
-from mnad.data.changes import augmented
 from mnad.data.dataset import Photographs, Videos, open_dataset
 from mnad.data.sizes import follow_data
 from mnad.data.source import Source
 from mnad.data.split_file import check_same_data
 from mnad.detector import Detector
+from mnad.detector.fitting import fit_detector, member_folders, members_alone, train_models
 from mnad.evaluation.judge import TEST, Rows, evaluate, made_for_other, primary_curve, table_rows
 from mnad.evaluation.page import write_run_report
 from mnad.evaluation.pictures import draw_reconstructions
 from mnad.evaluation.result import Evaluation, read_evaluations
 from mnad.model import across
 from mnad.model.build import build_model, choose_device
-from mnad.model.correction import Correction, build_correction
 from mnad.model.feature_mnad import FeatureMNAD
-from mnad.model.network import Network
 from mnad.report.plots import plot_curves, plot_histogram, plot_losses
 from mnad.report.seeds import METRICS
 from mnad.report.tables import health_line, results_table
 from mnad.run import UserError
-from mnad.run.files import (
-    check_run_folder,
-    check_still_there,
-    locked,
-    open_run_folder,
-    read_log,
-    stamped,
-    write_csv,
-    write_json,
-    write_text,
-)
+from mnad.run.files import read_log, write_csv, write_json, write_text
+from mnad.run.folders import check_run_folder, check_still_there, locked, open_run_folder, stamped
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.scores import build_term
-from mnad.training.corrected import corrected, fit_correction
 from mnad.training.finish import check_stages
-from mnad.training.loop import loss_weights, train
+from mnad.training.losses import loss_weights
 from mnad.training.processes import check_all_read_the_same, joined
-from mnad.training.tensorboard import TensorBoard, check_tensorboard
+from mnad.training.tensorboard import check_tensorboard
 
 SCHEMA = 2  # of metrics.json
 
@@ -59,7 +46,8 @@ def for_model(config: TrainConfig, name: str) -> TrainConfig:
         UserError: see :func:`mnad.model.build.build_model` and :func:`mnad.scoring.scores.build_term`.
     """
     one = replace(config, model=replace(config.model, name=name))
-    gives = build_model(one.model, one.images.size).gives
+    with torch.device("meta"):  # without its weights
+        gives = build_model(one.model, one.images.size).gives
     fitting = [k for k, s in config.scores.items() if any(build_term(term).needs in gives for term in s.terms)]
     return one if config.primary in fitting or not fitting else replace(one, primary=fitting[0])
 
@@ -69,7 +57,7 @@ def check_models(config: TrainConfig) -> list[Detector]:
 
     Raises:
         UserError: see :class:`mnad.detector.Detector`, :func:`mnad.model.build.choose_device` and
-            :func:`mnad.training.loop.loss_weights`.
+            :func:`mnad.training.losses.loss_weights`.
     """
     choose_device(config.optim.device)
     if config.log == "tensorboard":
@@ -88,81 +76,6 @@ def check_scores(detectors: Sequence[Detector], data: Photographs | Videos) -> N
         if foreign:
             example = "ped2_recon" if data.layout_name == "video" else data.layout_name
             raise UserError(f"{foreign}; expected other terms, such as those of configs/{example}.yaml")
-
-
-def train_models(
-    config: TrainConfig, sources: Mapping[str, Source], folder: Path | None
-) -> tuple[list[Network], Correction | None, Source]:
-    """Train one model, or every member of an ensemble, on ``sources`` (``train`` and ``validation``); further members
-    log to ``folder/member2`` and so on. Without a folder nothing is written.
-
-    Returns:
-        the models, their first step, and the training images as they saw them.
-    """
-    device = choose_device(config.optim.device)
-    correction = build_correction(config.correction)
-    if correction is not None:
-        correction.to(device)
-    fit_correction(correction, sources["train"])
-    normals = corrected(augmented(sources["train"], config.augmentation), correction)
-    held = corrected(sources["validation"], correction)
-    models = []
-    places = [None] * config.members if folder is None else member_folders(folder, config.members)
-    for number, place in enumerate(places):
-        seed = config.seed + number
-        torch.manual_seed(seed)
-        models.append(build_model(config.model, config.images.size))
-        if place is not None:
-            place.mkdir(exist_ok=True)
-        with watching(config, place, held) as watch:
-            train(models[-1], normals, held, config.optim, seed, place, config.resume, watch=watch)
-    return models, correction, normals
-
-
-def fit_detector(
-    config: TrainConfig, sources: Mapping[str, Source], folder: Path, record: dict[str, object]
-) -> tuple[Detector, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Train on ``sources`` (``train``, ``validation``, perhaps ``known``), calibrate, save to ``folder`` with the run's
-    ``record``.
-
-    Returns:
-        the detector and what :meth:`mnad.detector.Detector.calibrate` returns.
-    """
-    models, correction, normals = train_models(config, sources, folder)
-    detector = Detector(config.detector(), models)
-    detector.correction = correction
-    detector.to(config.optim.device)
-    detector.fit(normals)
-    calibration = detector.calibrate(sources["validation"], sources.get("known"), sources["train"])
-    detector.record = record
-    detector.save(folder / "model.safetensors")
-    return detector, calibration
-
-
-@contextlib.contextmanager
-def watching(config: TrainConfig, folder: Path | None, validation: Source) -> Iterator[TensorBoard | None]:
-    """What is called after each epoch of a training whose log is in ``folder``; None unless it was asked for."""
-    if config.log != "tensorboard" or folder is None:
-        yield None
-        return
-    watch = TensorBoard(folder / "tensorboard", validation)
-    try:
-        yield watch
-    finally:
-        watch.close()
-
-
-def member_folders(folder: Path, members: int) -> list[Path]:
-    """Where the log of each member is: ``folder``, ``folder/member2`` and so on."""
-    return [folder, *(folder / f"member{number}" for number in range(2, members + 1))]
-
-
-def members_alone(detector: Detector, sources: Mapping[str, Source]) -> Iterator[Detector]:
-    """Each member of an ensemble as a detector of its own, calibrated anew with a threshold of its own."""
-    for member in range(len(detector.models)):
-        alone = detector.alone(member)
-        alone.calibrate(sources["validation"], sources.get("known"), sources["train"])
-        yield alone
 
 
 def write_results(folder: Path, detector: Detector, evaluations: Mapping[str, Evaluation]) -> None:

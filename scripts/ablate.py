@@ -40,7 +40,8 @@ def main(config: AblateConfig) -> None:
     """
     from mnad.experiment import run_seeds
     from mnad.report.seeds import plot_ablation, summarise, to_markdown
-    from mnad.run.files import open_run_folder, write_csv, write_json, write_text
+    from mnad.run.files import write_csv, write_json, write_text
+    from mnad.run.folders import open_run_folder
     from mnad.run.settings import plain
     from mnad.study.sweep import demand, variants
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from mnad.run.cli import run
-from mnad.run.files import output_folder, write_bytes, write_csv
+from mnad.run.files import write_bytes, write_csv
+from mnad.run.folders import output_folder
 
 
 @dataclass

@@ -86,7 +86,8 @@ def main(config: EvaluateConfig) -> None:
     from mnad.evaluation.pictures import draw_reconstructions
     from mnad.report.plots import plot_curves
     from mnad.report.tables import results_table
-    from mnad.run.files import check_distinct, check_replaceable, free, stamped, write_csv, write_json
+    from mnad.run.files import check_distinct, check_replaceable, free, write_csv, write_json
+    from mnad.run.folders import stamped
 
     baselines.register()
     check_distinct(json=config.json, csv=config.csv, **{"video.figure": config.video.figure})

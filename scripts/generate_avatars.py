@@ -19,7 +19,8 @@ from jsonargparse.typing import NonNegativeInt
 
 from bayes.notation import Share
 from mnad.run.cli import run
-from mnad.run.files import output_folder, stamped, write_csv
+from mnad.run.files import write_csv
+from mnad.run.folders import output_folder, stamped
 
 MAX_N = 100_000
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from jsonargparse.typing import NonNegativeInt
 
 from mnad.run.cli import run
-from mnad.run.files import output_folder, stamped, write_bytes, write_csv
+from mnad.run.files import write_bytes, write_csv
+from mnad.run.folders import output_folder, stamped
 
 MAX_N = 100_000
 

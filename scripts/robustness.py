@@ -67,7 +67,8 @@ def main(config: RobustnessConfig) -> None:
         table_changes,
         to_markdown,
     )
-    from mnad.run.files import check_replaceable, output_folder, write_csv, write_json, write_text
+    from mnad.run.files import check_replaceable, write_csv, write_json, write_text
+    from mnad.run.folders import output_folder
 
     baselines.register()
     changes = table_changes(config.changes, config.pairs)

@@ -1,8 +1,10 @@
 """Shared by all tests: a tiny drawn dataset, a tiny configuration, and scripts run in this process."""
 
+import os
 import runpy
 import shutil
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import torch
 from helpers import ROOT, tiny_config
 
 import baselines
+from mnad.config import ImageConfig
+from mnad.data.dataset import Photographs
+from mnad.data.layouts import read_layout
 from mnad.data.synthetic import draw_wells
 from mnad.experiment import run_experiment
 
@@ -34,6 +39,19 @@ def tiny_run(tiny_wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A finished run folder with the baseline beside it. Read only."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
     return run_experiment(tiny_config(data=tiny_wells, out=out, compare=["conv_ae"]))
+
+
+@pytest.fixture(scope="session")
+def photographs_of_wells(tmp_path_factory: pytest.TempPathFactory) -> Photographs:
+    """The development half of the user's test set, read once; a test that wants it is skipped where it is not."""
+    archive = Path(os.environ.get("MNAD_WELLS", ROOT.parent / "shared" / "data" / "casting_wells.tar"))
+    if not archive.is_file():
+        pytest.skip(f"{archive} is not here (set MNAD_WELLS to the archive)")
+    folder = tmp_path_factory.mktemp("photographs")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, [m for m in opened if "/test/" in f"/{m.name}"], filter="data")
+    root = next(path.parent.parent for path in folder.rglob("test_annotation.txt"))
+    return Photographs(read_layout(root, train=False), ImageConfig())
 
 
 @pytest.fixture

@@ -38,6 +38,6 @@ def made_up(images: int = 40, cells: int = 6, items: int = 5) -> Latent:
         return Level(unit(n), table, unit(n), maps)
 
     picture = rng.integers(0, 255, (32, 48, 3), dtype=np.uint8)
-    strips = [strip(picture, picture, rng.random((32, 48)), 1.0) for _ in range(images)]
+    strips = [strip([picture, picture], rng.random((32, 48)), 1.0) for _ in range(images)]
     levels = {"images": level(images), "positions": level(images * cells)}
     return Latent("mnad", levels, strips, (2, 3), unit(items), np.arange(items), {})

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from helpers import tiny_config
 from torch import Tensor
 
 from mnad.config import (
@@ -23,14 +23,16 @@ from mnad.config import (
 from mnad.data.dataset import open_dataset
 from mnad.data.images import Images, to_input
 from mnad.detector import Detector
-from mnad.experiment import members_alone, run_experiment
+from mnad.detector.fitting import members_alone
+from mnad.experiment import run_experiment
 from mnad.model.build import build_model
+from mnad.model.ellipse import Ellipse
 from mnad.model.network import Output
 from mnad.run import UserError
 from mnad.run.files import read_json
 from mnad.scoring.scores import Score
 from mnad.scoring.terms import PooledDistance, WhitenedError
-from mnad.scoring.wells import Ellipse, EllipseDistance, EllipseWhitenedError
+from mnad.scoring.wells import EllipseDistance, EllipseWhitenedError
 from mnad.scoring.whitening import Whitening
 
 SIZE = (16, 24)

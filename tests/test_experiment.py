@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import tiny_config
+from helpers import tiny_config
 
 from mnad.experiment import run_experiment
 from mnad.run import UserError

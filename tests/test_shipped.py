@@ -1,18 +1,12 @@
 """The shipped detector: its file, its card and, where the dataset is at hand, its numbers."""
 
-import os
-import tarfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from helpers import ROOT
 from video_data import walk, write_frames
 
-from mnad.config import CausalConfig, ImageConfig
-from mnad.data.dataset import Photographs
+from mnad.config import CausalConfig
 from mnad.data.drawing import draw_well
-from mnad.data.layouts import read_layout
 from mnad.data.reading import resize
 from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate
@@ -21,7 +15,6 @@ from mnad.line.sources import shots
 
 CHECKPOINT = ROOT / "checkpoints" / "wells.safetensors"
 ABSOLUTE = CHECKPOINT.with_stem("wells_absolute")  # as shipped until 2026-11-24
-ARCHIVE = Path(os.environ.get("MNAD_WELLS", ROOT.parent / "shared" / "data" / "casting_wells.tar"))
 GOLDEN = {
     "full": [-0.05446964502, -7.398627758],
     "overflow": [0.05974718928, -6.471090317],
@@ -96,15 +89,9 @@ def test_a_bare_wall_scores_above_metal():
     assert mean_hue("empty") > mean_hue("full") + 0.02
 
 
-@pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is missing (set MNAD_WELLS to the archive)")
 @pytest.mark.parametrize("file", [CHECKPOINT, ABSOLUTE])
-def test_numbers_on_the_development_half(file, tmp_path):
-    with tarfile.open(ARCHIVE) as archive:
-        members = [m for m in archive.getmembers() if "/test/" in f"/{m.name}"]
-        archive.extractall(tmp_path, members, filter="data")
-    root = next(path.parent.parent for path in tmp_path.rglob("test_annotation.txt"))
-    data = Photographs(read_layout(root, train=False), ImageConfig())
-    result = evaluate(Detector.load(file), data)["test"].scores["wells"]
+def test_numbers_on_the_development_half(file, photographs_of_wells):
+    result = evaluate(Detector.load(file), photographs_of_wells)["test"].scores["wells"]
     assert (result["n_anomalous"], result["n_normal"]) == (64, 1833)
     assert result["tpr"] > 0.95 and result["tnr"] > 0.95
     card = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")

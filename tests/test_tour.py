@@ -3,7 +3,7 @@
 import importlib.util
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 pytest.importorskip("jupytext", reason="needs the extra tour")
 nbformat = pytest.importorskip("nbformat", reason="needs the extra tour")

@@ -1,15 +1,11 @@
 """The shipped ensemble with a memory of each position: its file, its verdicts and, where the data is, its card."""
 
-import os
-import tarfile
-from pathlib import Path
-
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
-from mnad.config import DataConfig, TrainConfig
-from mnad.data.dataset import open_dataset
+from mnad.config import TrainConfig
+from mnad.data.dataset import Photographs
 from mnad.data.drawing import draw_well
 from mnad.data.images import resize
 from mnad.detector import Detector
@@ -17,7 +13,6 @@ from mnad.evaluation.judge import TEST, evaluate
 from mnad.run.cli import parse
 
 CHECKPOINT = ROOT / "checkpoints" / "wells_memory.safetensors"
-ARCHIVE = Path(os.environ.get("MNAD_WELLS", ROOT.parent / "shared" / "data" / "casting_wells.tar"))
 
 
 def shrunk(well: np.ndarray) -> np.ndarray:
@@ -46,15 +41,10 @@ def test_the_members_agree_and_differ() -> None:
     assert [v.score for v in verdicts] == pytest.approx(detector.score([shrunk(well) for well in wells]).tolist())
 
 
-@pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is not here (set MNAD_WELLS to the archive)")
-def test_numbers_on_the_development_half(tmp_path: Path) -> None:
-    with tarfile.open(ARCHIVE) as archive:
-        members = [m for m in archive.getmembers() if "/test/" in f"/{m.name}"]
-        archive.extractall(tmp_path, members, filter="data")
-    root = next(path.parent.parent for path in tmp_path.rglob("test_annotation.txt"))
+def test_numbers_on_the_development_half(photographs_of_wells: Photographs) -> None:
     detector = Detector.load("wells_memory")
-    data = open_dataset(DataConfig(data=root, layout="wells"), detector.config.images, "recon", train=False)
-    result = evaluate(detector, data)[TEST].scores["memory"]
+    assert detector.config.images == photographs_of_wells.images
+    result = evaluate(detector, photographs_of_wells)[TEST].scores["memory"]
     assert result["tpr"] > 0.95 and result["tnr"] > 0.95
     card = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
     counts = result["confusion"]

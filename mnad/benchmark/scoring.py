@@ -21,7 +21,8 @@ from mnad.data.clips import Windows
 from mnad.data.drawing import KINDS, draw_well
 from mnad.data.paths import find_images
 from mnad.detector import Detector
-from mnad.line.scoring import BATCH, Wanted, cut_shot, score
+from mnad.line.cuts import Wanted, cut_shot
+from mnad.line.scoring import BATCH, score
 from mnad.line.sources import Shot, shots
 from mnad.line.summary import Summary
 from mnad.run import UserError

@@ -20,7 +20,8 @@ from mnad.data.dataset import open_dataset
 from mnad.data.images import normalised
 from mnad.data.source import Source
 from mnad.model.build import build_model
-from mnad.training.loop import loss_weights, train_one_epoch
+from mnad.training.loop import train_one_epoch
+from mnad.training.losses import loss_weights
 from mnad.training.precision import adam
 
 DRAWN = 64  # pictures or clips, used again and again

@@ -19,6 +19,7 @@ from mnad.run import UserError
 STRIP = 1_000_000  # pixels that are converted at once
 LARGE = 20_000_000  # pixels of an image from which on it has the memory for itself
 ONE_AT_A_TIME = threading.Lock()
+VIEW = 480  # longer side of a photograph that is shown to people, in pixels
 COLOUR = 0.02  # on [-1, 1]; the greyest colour picture of the wells has 0.068
 
 
@@ -160,6 +161,14 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
+    """H x W x 3 uint8 with its longer side at most ``longest`` pixels, never enlarged; see :func:`resize`."""
+    scale = longest / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
 
 
 def are_grey(images: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ from pathlib import Path
 from mnad.data.layout import Layout
 from mnad.data.reading import read_bytes, read_photo
 from mnad.run import UserError
-from mnad.run.files import read_config, read_json
+from mnad.run.files import read_json
+from mnad.run.folders import read_config
 
 NAME = "split.json"
 SEEN = ("train", "validation", "known")  # roles that choose weights or threshold

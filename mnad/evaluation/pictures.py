@@ -8,11 +8,10 @@ import numpy as np
 
 from mnad.config import past_frames
 from mnad.data.dataset import Photographs, Videos
-from mnad.data.reading import read_photo, resize
+from mnad.data.reading import read_photo, resize, small
 from mnad.data.videos import FrameFolder
 from mnad.detector import Detector
 from mnad.evaluation.result import Evaluation
-from mnad.line.scoring import small
 from mnad.line.summary import View
 from mnad.report.caption import Caption, caption_path
 from mnad.report.reconstructions import Rebuilt, plot_reconstructions

@@ -4,6 +4,7 @@ Two levels are kept. ``images``: the queries of an image averaged over its posit
 norm. ``positions``: single queries.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -19,6 +20,7 @@ from mnad.latent.bank import NORMAL, TRAIN, Bank
 from mnad.latent.sources import GROUPS, ImageSet
 from mnad.run import UserError
 
+PANELS = ("image", "reconstruction", "error")  # of a thumbnail
 THUMBNAIL = 96  # pixels, the longer side of a larger image in the page
 
 
@@ -49,11 +51,12 @@ class Latent:
     Attributes:
         model: its name.
         levels: ``images`` and ``positions``.
-        strips: for each sampled image a JPEG: target, reconstruction and error map side by side.
+        strips: for each sampled image a JPEG, its ``panels`` side by side.
         grid: (H', W') of the query map.
         items: M x C, unit norm; None without a memory, or where each position has its own.
         bank: what the items of a memory stand for; None without a memory.
         size: (height, width) of the images.
+        panels: what a strip shows, from left to right; features that are rebuilt cannot be shown.
         counts: M, how many queries of the sampled images have each item as their nearest.
         attention: group -> M x H' x W', mean attention; groups that have images.
     """
@@ -67,6 +70,7 @@ class Latent:
     attention: dict[str, np.ndarray] = field(default_factory=dict)
     bank: Bank | None = None
     size: tuple[int, int] = (0, 0)
+    panels: tuple[str, ...] = PANELS
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -74,12 +78,12 @@ def to_uint8(x: Tensor) -> np.ndarray:
     return x.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-def strip(target: np.ndarray, output: np.ndarray, error: np.ndarray, ceiling: float) -> bytes:
-    """JPEG of target, reconstruction (H x W x 3 uint8) and error map (H x W, ``ceiling`` is white) side by side."""
+def strip(pictures: Sequence[np.ndarray], error: np.ndarray, ceiling: float) -> bytes:
+    """JPEG of ``pictures`` (H x W x 3 uint8 RGB) and the error map (H x W, ``ceiling`` is brightest) side by side."""
     heat = np.clip(error / ceiling * 255, 0, 255).astype(np.uint8)
     heat = cv2.applyColorMap(heat, cv2.COLORMAP_CIVIDIS)
-    joined = np.hstack([target[..., ::-1], output[..., ::-1], heat])
-    scale = THUMBNAIL / max(target.shape[:2])
+    joined = np.hstack([*(picture[..., ::-1] for picture in pictures), heat])
+    scale = THUMBNAIL / max(error.shape)
     if scale < 1:
         joined = cv2.resize(joined, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", joined, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
@@ -117,6 +121,7 @@ def collect(
     }
     raw: list[np.ndarray] = []
     strips: list[bytes] = []
+    rebuilds = "image" in detector.model.gives
     ceiling = None
     counts = np.zeros(0 if items is None else len(items), dtype=np.int64)
     attention = np.zeros((len(GROUPS), len(counts), height, width))
@@ -150,8 +155,8 @@ def collect(
         errors = error.cpu().numpy()
         ceiling = ceiling or max(float(np.quantile(errors, 0.995)), 1e-6)
         start = part.stop
-        shown = out.output if "image" in detector.model.gives else target  # features cannot be shown
-        strips += [strip(*three, ceiling) for three in zip(to_uint8(target), to_uint8(shown), errors, strict=True)]
+        shown = [to_uint8(picture) for picture in ((target, out.output) if rebuilds else (target,))]
+        strips += [strip(pictures, e, ceiling) for *pictures, e in zip(*shown, errors, strict=True)]
     arrays = {key: np.concatenate(values) for key, values in kept.items() if values}
     check_spread(arrays["query"], name)
     columns = [c for c in ("file", "set", "label", "group", "kind", "video", "frame") if c in data.table]
@@ -175,6 +180,7 @@ def collect(
         latent.items, latent.counts = items, counts
         sizes = [(groups == group).sum() for group in GROUPS]
         latent.attention = {g: a / n for g, a, n in zip(GROUPS, attention, sizes, strict=True) if n}
+    latent.panels = PANELS if rebuilds else (PANELS[0], PANELS[-1])
     return latent
 
 

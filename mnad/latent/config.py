@@ -32,7 +32,7 @@ class LatentConfig(DataConfig):
         neighbors: of UMAP.
         seed: of samples and maps.
         page: write the interactive pages: ``latent.html``, and with a memory ``items.html``.
-        threads: CPU threads of torch; 0 leaves torch's choice.
+        threads: CPU threads of torch and t-SNE; 0 leaves torch's choice.
         device: auto, cpu or cuda.
     """
 

@@ -9,8 +9,10 @@ All vectors have unit norm and distances are cosine distances.
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from mnad.run import UserError
@@ -48,7 +50,8 @@ def embed(
     Returns:
         method -> part -> n x 2 float64.
     """
-    import umap  # compiles for seconds
+    threads = torch.get_num_threads()
+    import umap  # compiles for seconds, and its compiler gives every core to OpenMP, for torch as well
 
     joint = np.concatenate(list(parts.values())).astype(np.float32)
     ends = np.cumsum([len(part) for part in parts.values()])[:-1]
@@ -57,10 +60,13 @@ def embed(
         if method == "pca":
             points = PCA(2, random_state=seed).fit(parts["queries"]).transform(joint)
         elif method == "tsne":
-            points = TSNE(2, perplexity=perplexity, metric="cosine", init="pca", random_state=seed).fit_transform(joint)
+            with threadpool_limits(threads, "openmp"):  # more threads than cores only wait for each other
+                mapper = TSNE(2, perplexity=perplexity, metric="cosine", init="pca", random_state=seed)
+                points = mapper.fit_transform(joint)
         else:
             # A seed makes UMAP run on one thread; saying so avoids its warning. PCA start: defined for every graph.
             mapper = umap.UMAP(n_neighbors=neighbors, metric="cosine", init="pca", random_state=seed, n_jobs=1)
             points = mapper.fit_transform(joint)
+            torch.set_num_threads(threads)
         maps[method] = dict(zip(parts, np.split(points.astype(np.float64), ends), strict=True))
     return maps

@@ -11,11 +11,11 @@ const left = (n, p) => ratio[n * P + p] > data.limit
 let position = data.start, chosen = -1
 
 function place(element, n, x, y, wide, high, width) {
-  // part of the photograph of image n, in fractions of it, as a picture of `width` pixels; a strip is three pictures
+  // part of the photograph of image n, in fractions of it, as a picture of `width` pixels; a strip is several pictures
   const full = width / wide
   Object.assign(element.style, {
     width: `${width}px`, height: `${high * full * data.height / data.width}px`,
-    backgroundImage: `url(${images[n].uri})`, backgroundSize: `${3 * full}px ${full * data.height / data.width}px`,
+    backgroundImage: `url(${images[n].uri})`, backgroundSize: `${data.panels * full}px ${full * data.height / data.width}px`,
     backgroundPosition: `${-x * full}px ${-y * full * data.height / data.width}px`,
   })
   return element

@@ -49,7 +49,8 @@ def write_items_page(path: Path, latent: Latent, kind: str, title: str) -> Path:
     ]
     rows, columns = latent.grid
     data = {
-        "rows": rows, "columns": columns, "size": bank.size, "height": latent.size[0], "width": latent.size[1],
+        "rows": rows, "columns": columns, "size": bank.size, "panels": len(latent.panels),
+        "height": latent.size[0], "width": latent.size[1],
         "kinds": names, "anomalous": anomalous, "first": first, "start": start,
         "item": text_of(bank.item.astype("<u2")), "ratio": text_of(ratio), "limit": LIMIT, "shown": SHOWN,
         "medoids": bank.medoids().tolist(), "images": images,

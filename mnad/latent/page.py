@@ -1,6 +1,7 @@
 """The interactive page: one self-contained HTML file, drawn by bokeh, that opens offline."""
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,18 @@ LISTED = 60  # selected images shown with their thumbnail
 
 TOOLTIP = """
 <div style="max-width:330px">
-<img class="mnad-thumbnail" src="@thumbnail{safe}" style="width:324px;image-rendering:pixelated"/>
-<div style="font-size:10px;color:#666;display:flex;justify-content:space-around">
-<span>image</span><span>reconstruction</span><span>error</span></div>
+<img class="mnad-thumbnail" src="@thumbnail{safe}" style="width:%dpx;image-rendering:pixelated"/>
+<div style="font-size:10px;color:#666;display:flex;justify-content:space-around;width:%dpx">%s</div>
 <div style="word-break:break-all"><b>@file</b></div>
 <div>%s</div></div>
 """
+
+
+def tooltip(panels: Sequence[str], lines: str) -> str:
+    """HTML that names the ``panels`` of a thumbnail below it, and then has ``lines``."""
+    width = 108 * len(panels)
+    return TOOLTIP % (width, width, "".join(f"<span>{name}</span>" for name in panels), lines)
+
 
 # Thumbnails stand in the file once, for each image; every point gets a reference to the one of its image.
 FILL_THUMBNAILS = """
@@ -85,7 +92,7 @@ const rows = images.slice(0, listed).map((image) => {
   const told = `${escaped(points.data.file[i])}<br>${escaped(points.data.kind[i])}, ` +
     `score ${points.data.score[i].toPrecision(3)}`
   return `<div class="mnad-selected" style="display:flex;gap:6px;margin:3px 0">` +
-    `<img src="${strips.data.uri[image]}" style="width:150px;image-rendering:pixelated">` +
+    `<img src="${strips.data.uri[image]}" style="width:${width}px;image-rendering:pixelated">` +
     `<span style="font-size:11px;word-break:break-all">${told}</span></div>`
 })
 const more = images.length > listed ? `<p>the first ${listed} are shown</p>` : ""
@@ -167,7 +174,9 @@ def write_page(path: Path, latent: Latent, kind: str, anomaly: str, title: str) 
         cloud = plot.scatter(
             "x", "y", source=points, size=6, color="colour", alpha=0.8, nonselection_alpha=0.12, name=f"points {name}"
         )
-        plot.add_tools(HoverTool(renderers=[cloud], tooltips=TOOLTIP % hover_lines(choices[name]), limit=1))
+        plot.add_tools(
+            HoverTool(renderers=[cloud], tooltips=tooltip(latent.panels, hover_lines(choices[name])), limit=1)
+        )
         drawn, sources = [cloud], [points]
         if memory := memory_sources(latent, level):
             reads, items = memory
@@ -215,6 +224,7 @@ def write_page(path: Path, latent: Latent, kind: str, anomaly: str, title: str) 
     colour.js_on_change("value", show)
     for sources in moving:
         arguments = {"points": sources[0], "strips": strips, "list": listing, "hint": HINT}
+        arguments |= {"width": 50 * len(latent.panels)}
         listen = CustomJS(args=arguments | {"listed": LISTED, "anomaly": anomaly}, code=LIST)
         sources[0].selected.js_on_change("indices", listen)
     heading = Div(text=f"<h2 style='margin:0'>{escape(title)}</h2>", disable_math=True)

@@ -25,7 +25,8 @@ from mnad.latent.sample import counts, strata_of, stratified
 from mnad.latent.sources import ImageSet, name_by_term, open_images
 from mnad.model.health import memory_health
 from mnad.run import UserError
-from mnad.run.files import locked, output_folder, stamped, sweep, write_json
+from mnad.run.files import write_json
+from mnad.run.folders import locked, output_folder, stamped, sweep
 
 RECORDED = ("images", "queries", "reads", "perplexity", "neighbors", "seed")  # of the configuration
 

@@ -4,27 +4,24 @@ A partition is in its place when all of its rows are, so that a run which is beg
 begin with ``_`` are no data to readers of Parquet: a folder is one table to any of them.
 """
 
-import hashlib
 import json
 import os
-import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnad.data.paths import SUFFIXES, VIDEO_SUFFIXES, PassedOver, expand, listed_words
 from mnad.detector import Detector
 from mnad.detector.measuring import Again
 from mnad.line.boxes import Box
-from mnad.line.scoring import Wanted, score
-from mnad.line.sources import file_shots, is_stream
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import score
+from mnad.line.sources import file_shots
 from mnad.line.summary import Summary
 from mnad.run import UserError, not_installed, one_line
 from mnad.run.ahead import batched
-from mnad.run.files import TEMPORARY, atomic_path, read_json, sweep, write_json
-from mnad.run.provenance import provenance
+from mnad.run.files import atomic_path
 from mnad.run.verdict import Verdict
 from mnad.run.verdict_table import columns, json_row
 
@@ -35,26 +32,13 @@ try:
 except ImportError as error:
     raise not_installed("ray", "pyarrow", "cluster") from error
 
-LISTS, RECORD, CHECKPOINT, TRIES = "_files", "_archive.json", "_checkpoint.safetensors", "_tries"
+LISTS, TRIES = "_files", "_tries"
 MOST = 5  # workers that may die at one partition; one that kills all of them must end
-FORMAT = "mnad-archive-1"
 KEY = b"mnad"  # what a partition says of itself, in its metadata
 ROWS = 4096  # of a row group
 NUMBERS = ("score", "threshold", "margin")
 NAMES = ("path", "verdict", "error", "camera", "time")
 LISTED = pa.schema([("path", pa.binary())])  # a file name may be no UTF-8
-
-
-def listed(words: Iterable[str], passed: PassedOver) -> Iterator[Path]:
-    """The files that ``words`` mean, as ``scripts/score.py`` finds them.
-
-    Raises:
-        UserError: a camera or a stream, which has no end.
-    """
-    for word in listed_words(words):
-        if is_stream(word):
-            raise UserError(f"{word}: is a camera or a stream; expected files, which an archive is made of")
-        yield from expand(word, SUFFIXES + VIDEO_SUFFIXES, passed)
 
 
 def schema(terms: Sequence[str]) -> "pa.Schema":
@@ -225,75 +209,3 @@ def read_list(folder: Path, part: int) -> tuple[list[str], bool]:
         return [os.fsdecode(name) for name in table["path"].to_pylist()], json.loads(table.schema.metadata[KEY])["seen"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({one_line(error)[:200]}); expected a list of this archive") from error
-
-
-def check_folder(folder: Path) -> None:
-    """Raises ``UserError`` for a folder that holds anything but an archive, or lists that were never finished."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file; expected a folder")
-    if folder.is_dir() and not (folder / RECORD).is_file():
-        other = [path.name for path in folder.iterdir() if path.name != LISTS and not TEMPORARY.fullmatch(path.name)]
-        if other:
-            raise UserError(f"{folder}: holds other files ({other[0]}); expected a new folder, or that of an archive")
-
-
-def open_archive(folder: Path, files: Iterable[Path], settings: Mapping[str, object], partition: int) -> Archive:
-    """A new archive, or the one that was begun in ``folder``, whose lock must be held.
-
-    Args:
-        files: to score; listed below ``folder``, in flat memory.
-        settings: what the verdicts rest on (the checkpoint's digest among it), JSON-able; the same as before.
-        partition: files of a partition.
-
-    Raises:
-        UserError: the folder holds something else; no file; or a setting or the list is not that of before, with the
-            first difference.
-    """
-    check_folder(folder)
-    settings = {**settings, "partition": partition}
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
-    if record is not None:
-        if record.get("format") != FORMAT:
-            raise UserError(f"{folder / RECORD}: is no record of an archive; expected one of the format {FORMAT!r}")
-        for key, value in settings.items():
-            if record["settings"].get(key) != value:
-                before = record["settings"].get(key)
-                raise UserError(
-                    f"{folder}: was begun with the {key} {before}, now {value}; expected the same, or another --out"
-                )
-    digest, count = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()), 0
-    for part, some in enumerate(batched(files, partition)):
-        names = [os.fsencode(path) for path in some]
-        for name in names:
-            digest.update(len(name).to_bytes(8, "little") + name)
-        if record is None:
-            write_list(folder, part, names)
-        else:
-            check_list(folder, part, names, part * partition, record["files"])
-        count += len(names)
-    if record is not None and count < record["files"]:
-        raise UserError(f"{folder}: was begun with {record['files']:,} files, now {count:,}; {SAME_LIST}")
-    if not count:
-        raise UserError("PATH: holds no file to score; expected photographs")
-    if record is None:
-        write_json(
-            folder / RECORD,
-            {"format": FORMAT, "files": count, "digest": digest.hexdigest(), "settings": settings} | provenance(),
-        )
-    sweep(folder)
-    shutil.rmtree(folder / TRIES, ignore_errors=True)
-    return Archive(folder, digest.hexdigest(), count, partition)
-
-
-SAME_LIST = "expected the same list, or another --out"
-
-
-def check_list(folder: Path, part: int, names: list[bytes], first: int, files: int) -> None:
-    """Raises ``UserError``, with the first difference, unless ``names`` are those of the partition, which begins with
-    file ``first`` of ``files``."""
-    stored = read_list(folder, part)[0] if list_path(folder, part).is_file() else []
-    for index, name in enumerate(map(os.fsdecode, names)):
-        before = stored[index] if index < len(stored) else "none"
-        if before != name:
-            number = f"file {first + index + 1:,} of its {files:,}"
-            raise UserError(f"{folder}: {number} was {before}, is now {name}; {SAME_LIST}")

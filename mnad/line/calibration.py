@@ -13,7 +13,8 @@ import torch
 from mnad.config import ThresholdConfig
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
-from mnad.line.scoring import Wanted, score
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import score
 from mnad.line.sources import shots
 from mnad.run import UserError
 from mnad.run.files import check_replaceable, free, write_text

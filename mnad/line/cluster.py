@@ -21,13 +21,15 @@ from tqdm import tqdm
 from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
-from mnad.line.archive import CHECKPOINT, Archive, check_folder, listed, open_archive
+from mnad.line.archive import Archive
+from mnad.line.archive_record import CHECKPOINT, check_folder, listed, open_archive
 from mnad.line.boxes import Box, read_boxes
 from mnad.line.command import threshold_line
 from mnad.line.screen import screen
 from mnad.run import UserError, not_installed, one_line
 from mnad.run.checkpoint import find_checkpoint
-from mnad.run.files import locked, sweep, write_bytes
+from mnad.run.files import write_bytes
+from mnad.run.folders import locked, sweep
 from mnad.run.streams import printable
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere

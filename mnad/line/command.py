@@ -13,11 +13,12 @@ from mnad.config import ScorePrecision
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import draw_overlay, read_boxes
+from mnad.line.cuts import Wanted
 from mnad.line.film import Curve, one_film, written_film
 from mnad.line.gauge import LineGauge
 from mnad.line.report import MARK, heat, write_report
-from mnad.line.scoring import Scored, Wanted, by_picture, file_name, score, write_picture
-from mnad.line.screen import screen
+from mnad.line.scoring import Scored, by_picture, file_name, score, write_picture
+from mnad.line.screen import per_second, screen
 from mnad.line.sources import is_stream, shots
 from mnad.line.summary import Summary
 from mnad.run.files import atomic_path, check_distinct, check_replaceable, free
@@ -123,7 +124,7 @@ def score_and_save(config: Options) -> int:
         seconds = bar.format_dict["elapsed"]
     for line in screen(summary, config.top):
         print(line)
-    print(f"{seconds:.1f} s, {summary.total / max(seconds, 1e-9):,.0f} a second; {threshold_line(detector)}")
+    print(f"{seconds:.1f} s, {per_second(summary.total, seconds)}; {threshold_line(detector)}")
     if detector.precision == "bfloat16":
         print(detector.again)
     for line in passed.lines():

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mnad.data.images import fitted
-from mnad.data.reading import read_pixels, resize
+from mnad.data.reading import read_pixels, small
 from mnad.detector import Detector
 from mnad.line.boxes import Box
 from mnad.line.gauge import LineGauge
@@ -72,9 +72,7 @@ class Judged:
 
 def thumbnail(picture: np.ndarray) -> str:
     """``picture`` (H x W x 3 uint8 RGB) as a small JPEG inside an address."""
-    scale = min(1, THUMBNAIL / max(picture.shape[:2]))
-    shown = resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
-    content = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    content = cv2.imencode(".jpg", small(picture, THUMBNAIL)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
 

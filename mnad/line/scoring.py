@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from mnad.config import Fit
-from mnad.data.reading import resize
 from mnad.line.boxes import Box
+from mnad.line.cuts import Cut, Wanted, cut_shot
 from mnad.line.sources import Shot
-from mnad.run import UserError, one_line
+from mnad.run import UserError
 from mnad.run.ahead import ahead
 from mnad.run.files import write_bytes
 from mnad.run.verdict import Verdict
@@ -27,7 +27,6 @@ BATCH = 64  # pictures scored at once; those of a camera are scored one by one
 FIRST = 8  # files decoded and scored in the first go; then twice as many, up to BATCH
 FEW = 16  # files decoded in one go where a view of each is kept
 PICTURES = 8  # the same where the whole picture of each is kept
-VIEW = 480  # longer side of the photograph in a report, in pixels
 
 Item = TypeVar("Item")
 
@@ -74,18 +73,6 @@ class Judge(Protocol):
 
 
 @dataclass
-class Cut:
-    """One well of one picture, ready for the model, or the reason why it is not."""
-
-    name: str
-    film: str
-    box: Box | None = None
-    pixels: np.ndarray | None = None  # H x W x 3 uint8 of the model's size
-    view: np.ndarray | None = None  # of its own shape, at most VIEW pixels, for people
-    error: str = ""
-
-
-@dataclass
 class Scored:
     """The verdict on one picture or well, and what a report shows of it.
 
@@ -109,25 +96,6 @@ class Scored:
     def pictures(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """What a report shows: the photograph for people and the frames that the model saw."""
         return self.view, self.frames
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be kept of each picture.
-
-    Args:
-        boxes: wells to cut out; none takes the whole picture.
-        view: keep a photograph for people.
-        picture: keep the whole picture.
-        workers: threads that decode and score; 0 does one after the other, None has as many as PyTorch has.
-        statistics: of each picture, for a gauge of drift.
-    """
-
-    boxes: Sequence[Box] = ()
-    view: bool = False
-    picture: bool = False
-    workers: int | None = None
-    statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,49 +125,6 @@ def grouped(pictures: Iterable[Shot], most: int) -> Iterator[Group[Shot]]:
             part, files = [], min(2 * files, most)
     if part:
         yield Group(part)
-
-
-def small(picture: np.ndarray, longest: int = VIEW) -> np.ndarray:
-    """``picture`` with its longer side at most ``longest`` pixels."""
-    scale = longest / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    return resize(picture, tuple(max(1, round(side * scale)) for side in picture.shape[:2]))
-
-
-def sized(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
-    """H x W x 3 uint8 at ``size``; an export only stretches, and runs without PyTorch."""
-    if fit == "resize":
-        return resize(picture, size)
-    from mnad.data.images import fitted
-
-    return fitted(picture, size, fit)
-
-
-def cut_shot(
-    shot: Shot, size: tuple[int, int], wanted: Wanted, fit: Fit = "resize"
-) -> tuple[list[Cut], np.ndarray | None]:
-    """Decode one shot into its wells, and the whole picture if that is ``wanted``; errors stand in the wells."""
-    boxes: Sequence[Box | None] = wanted.boxes or (None,)
-    names = [shot.name if box is None else f"{shot.name}#{box.id}" for box in boxes]
-    try:
-        picture = shot.load()
-    except UserError as error:
-        return [Cut(n, shot.film, b, error=one_line(error)) for n, b in zip(names, boxes, strict=True)], None
-    except (MemoryError, cv2.error, ValueError) as error:  # a picture too large, for one
-        reason = f"{shot.name}: cannot be decoded ({one_line(error)[:200]}); expected an image"
-        return [Cut(n, shot.film, b, error=reason) for n, b in zip(names, boxes, strict=True)], None
-    cuts = []
-    for name, box in zip(names, boxes, strict=True):
-        try:
-            part = picture if box is None else box.cut(picture, shot.name)
-        except UserError as error:
-            cuts.append(Cut(name, shot.film, box, error=one_line(error)))
-            continue
-        # a view of a large picture would keep all of it
-        view = small(part).copy() if wanted.view else None
-        cuts.append(Cut(name, shot.film, box, np.ascontiguousarray(sized(part, size, fit)), view))
-    return cuts, picture if wanted.picture else None
 
 
 @dataclass

@@ -1,9 +1,15 @@
-"""What the screen shows of many verdicts: the worst first, then what could not be read, then the counts."""
+"""What the screen shows of many verdicts: the worst, what could not be read, the counts, how fast."""
 
 from collections.abc import Iterator
 
 from mnad.line.summary import Summary
 from mnad.run.streams import printable
+
+
+def per_second(count: int, seconds: float) -> str:
+    """``1,234 a second``; of slow ones two digits: ``0.43 a second``."""
+    value = count / max(seconds, 1e-9)
+    return f"{value:,.0f} a second" if value >= 10 else f"{value:.2g} a second"
 
 
 def screen(summary: Summary, top: int) -> Iterator[str]:

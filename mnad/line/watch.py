@@ -13,9 +13,10 @@ from mnad.data.paths import SUFFIXES, PassedOver, find_images, is_temporary, nat
 from mnad.detector import Detector
 from mnad.line.alerts import Teller, say
 from mnad.line.boxes import Box
+from mnad.line.cuts import Wanted
 from mnad.line.gauge import LineGauge
 from mnad.line.journal import Journal
-from mnad.line.scoring import BATCH, Films, Wanted, score
+from mnad.line.scoring import BATCH, Films, score
 from mnad.line.sources import shots
 from mnad.run import UserError, not_installed
 from mnad.run.verdict import Verdict

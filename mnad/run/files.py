@@ -1,11 +1,9 @@
-"""Writing without losing anything: atomic files and run folders that are only overwritten on request."""
+"""Reading with one clear line for what is wrong, and writing without losing anything: every file is atomic."""
 
 import contextlib
-import datetime
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,44 +51,12 @@ def concerns(filename: str | bytes, path: Path) -> bool:
     return place == path or place == path.parent or place in path.parents or place.parent == path.parent
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the one lock of a run folder, beside it, so that it may be emptied; whoever dies lets go of it.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content``, atomically.
 
     Raises:
-        UserError: another process holds it, or the place cannot be written.
+        UserError: see :func:`atomic_path`; so do those that write text, tables and JSON.
     """
-    from filelock import FileLock, Timeout
-
-    path = folder.with_name(f".{folder.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UserError(f"{folder}: another run is writing there; expected another --out, or patience") from error
-    except (OSError, NotImplementedError) as error:
-        raise UserError(f"{path}: cannot be locked ({error}); expected a writable folder") from error
-    try:
-        yield
-    finally:
-        lock.release()  # its empty file stays: whoever deletes one may delete another's
-
-
-def occupied(folder: Path) -> bool:
-    """Whether ``folder`` holds anything but temporary files of a command that was killed."""
-    return any(not TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
-
-
-def sweep(folder: Path) -> None:
-    """Drop temporary files below ``folder``, whose lock must be held: nobody else is writing them."""
-    for path in folder.rglob(".*.tmp"):
-        if TEMPORARY.fullmatch(path.name) and path.is_file():
-            path.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content``, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -106,7 +72,7 @@ def write_csv(path: Path, frame: "pd.DataFrame") -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN and infinity are an error, not invalid JSON."""
+    """Write ``value`` as indented JSON, atomically. NaN and infinity raise ``ValueError``: they are no JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -227,84 +193,4 @@ def check_replaceable(path: Path, mark: str) -> Path:
             ours = False
         if not ours:
             raise UserError(f"{path}: exists already and is no earlier result; expected a new file")
-    return path
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a run folder; empty if there is none.
-
-    Raises:
-        UserError: see :func:`read_json`.
-    """
-    path = folder / "config.json"
-    return read_json(path) if path.is_file() else {}
-
-
-def check_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
-    """``out`` if :func:`open_run_folder` would open it; changes nothing, so it can be asked before the data are read.
-
-    Raises:
-        UserError: ``out`` exists and neither was asked for, or is not a run folder.
-    """
-    if overwrite and resume:
-        raise UserError("--overwrite and --resume exclude each other; expected one of them")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; expected a folder")
-    if out.is_dir() and occupied(out):
-        if not (overwrite or resume):
-            raise UserError(f"{out}: exists already; expected a new folder, --overwrite or --resume")
-        if mark not in read_config(out):
-            raise UserError(f"{out}: holds other files than a run of this command; expected its run folder")
-    return out
-
-
-def open_run_folder(out: Path, overwrite: bool, resume: bool = False, mark: str = "compare") -> Path:
-    """Make the folder ``out``. An existing one that holds anything needs ``overwrite`` (emptied) or ``resume`` (kept).
-
-    Only a folder with the ``config.json`` of the same command, which has the key ``mark``, is ever emptied. That file
-    goes last, so that an interruption leaves a folder that can be emptied again. Its lock must be held.
-
-    Raises:
-        UserError: see :func:`check_run_folder`; or it cannot be written.
-    """
-    check_run_folder(out, overwrite, resume, mark)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path in sorted(out.iterdir(), key=lambda path: path.name == "config.json") if overwrite else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        sweep(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be made ({error.strerror}); expected a writable path") from error
-    return out
-
-
-def check_still_there(out: Path) -> None:
-    """Raises ``UserError`` for a run folder that was emptied, moved or deleted while its run was writing."""
-    if not (out / "config.json").is_file():
-        raise UserError(f"{out}: was emptied or deleted during the run; expected it to stay")
-
-
-def stamped(name: str) -> Path:
-    """``runs/<name>-<date>-<time>``: the default output folder of a command, new at each call."""
-    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-
-
-def output_folder(path: str | Path, overwrite: bool = False) -> Path:
-    """``path`` as a folder to write to, made if need be.
-
-    Raises:
-        UserError: something is there already (anything but an empty folder) without ``overwrite``, or the
-            folder cannot be made.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        full = occupied(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}); expected a folder to write to") from error
-    if full and not overwrite:
-        raise UserError(f"{path}: already there; expected another --out or --overwrite")
     return path

@@ -3,15 +3,18 @@
 import datetime
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from mnad.run.files import read_json, write_json
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "safetensors")
+ABSOLUTE = re.compile(r"(?<![^=\[,\s'\"])/[^\s,\]'\"]+")  # a path, alone, after KEY= or in a list
 
 
 def git_revision() -> str:
@@ -54,3 +57,40 @@ def provenance() -> dict[str, object]:
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         "packages": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def neutral_command(command: str) -> str:
+    """``command`` without the folders of the machine that it ran on, for records that others read.
+
+    An absolute path becomes ``DIR`` after ``--data``, the part from ``runs/`` on where it has one, ``runs/NAME`` after
+    ``--out``, and ``DIR/NAME`` elsewhere. Everything else stays as it is.
+
+    >>> neutral_command("python scripts/train_mnad.py --data /home/me/wells --out=/scratch/runs/a --seed 0")
+    'python scripts/train_mnad.py --data DIR --out=runs/a --seed 0'
+    """
+    words, option = [], ""
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            option = word[2:].partition("=")[0]
+
+        def place(found: re.Match[str], option: str = option) -> str:
+            path = Path(found.group())
+            if option == "data":
+                return "DIR"
+            if "runs" in path.parts:
+                last = len(path.parts) - path.parts[::-1].index("runs")
+                return "/".join(("runs", *path.parts[last:]))
+            return f"{'runs' if option == 'out' else 'DIR'}/{path.name}"
+
+        words.append(ABSOLUTE.sub(place, word))
+    return shlex.join(words)
+
+
+def neutral_record(record: dict[str, Any]) -> dict[str, Any]:
+    """``record`` of :func:`run_record` with neutral commands, also of those that resumed the run."""
+    found = dict(record)
+    if record.get("command"):
+        found["command"] = neutral_command(record["command"])
+    if "resumed" in record:
+        found["resumed"] = [neutral_record(one) for one in record["resumed"]]
+    return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnad.run import UserError
-from mnad.run.files import read_config
+from mnad.run.folders import read_config
 
 OLD_DEFAULTS = {"layout_options.normal": ("normal", ""), "layout_options.abnormal": ("abnormal", "")}  # then, now
 # Nothing of these touches the trained weights: --resume scores a finished run again.

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import get_args
 
 from mnad.data.paths import PassedOver
-from mnad.line.scoring import Scored, Wanted, score
-from mnad.line.screen import screen
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import Scored, score
+from mnad.line.screen import per_second, screen
 from mnad.line.sources import shots
 from mnad.line.summary import Summary
 from mnad.run import UserError, one_line
@@ -58,9 +59,7 @@ def progress(scored: Iterable[Scored]) -> Iterator[Scored]:
         now = time.perf_counter()
         if shown and now - last > EVERY:
             last = now
-            print(
-                f"\r{number:,} pictures, {number / (now - started):,.0f} a second", end="", file=sys.stderr, flush=True
-            )
+            print(f"\r{number:,} pictures, {per_second(number, now - started)}", end="", file=sys.stderr, flush=True)
     if shown and last != started:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
@@ -86,7 +85,7 @@ def score_all(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     for line in screen(summary, options.top):
         print(line)
-    print(f"{seconds:.1f} s, {summary.total / max(seconds, 1e-9):,.0f} a second; threshold {model.threshold:.4g}")
+    print(f"{seconds:.1f} s, {per_second(summary.total, seconds)}; threshold {model.threshold:.4g}")
     for line in passed.lines():
         print(printable(line))
     for path in filter(None, (options.csv, options.json)):

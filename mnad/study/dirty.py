@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mnad.data.images import Images
 from mnad.data.source import Source
-from mnad.scoring.wells import Ellipse
+from mnad.model.ellipse import Ellipse
 
 ROUNDS = 4  # of fitting the Gaussians and leaving images out
 QUANTILE = 0.3  # over the positions inside the ellipse

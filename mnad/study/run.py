@@ -15,12 +15,13 @@ from mnad.detector import Detector
 from mnad.evaluation.judge import evaluate_photographs
 from mnad.evaluation.result import judge_scores
 from mnad.model.build import build_model
+from mnad.model.ellipse import Ellipse
 from mnad.run import UserError
-from mnad.run.files import atomic_path, open_run_folder, read_json, read_table, write_json
+from mnad.run.files import atomic_path, read_json, read_table, write_json
+from mnad.run.folders import open_run_folder
 from mnad.run.provenance import run_record
 from mnad.run.settings import check_same_run, plain
 from mnad.scoring.threshold import choose_threshold
-from mnad.scoring.wells import Ellipse
 from mnad.study.config import ROWS, Row, StudyConfig
 from mnad.study.dirty import cleanest, dirtied
 from mnad.study.interventions import LEARNT, MEAN, RANDOM, SHUFFLED, read_items, usage, with_altered_items

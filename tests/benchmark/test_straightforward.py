@@ -6,7 +6,7 @@ import torch
 from mnad.benchmark.straightforward import LEARNING_RATE, Straightforward, step
 from mnad.config import ModelConfig, OptimConfig
 from mnad.model.mnad import MNAD
-from mnad.training.loop import loss_terms, loss_weights, total_loss
+from mnad.training.losses import loss_terms, loss_weights, total_loss
 
 
 @pytest.mark.parametrize("variant", ["recon", "pred"])

@@ -19,7 +19,7 @@ from mnad.config import TrainConfig
 from mnad.data.images import Images
 from mnad.data.layouts import read_layout
 from mnad.data.split_file import relative
-from mnad.data.synthetic import draw_wells
+from mnad.data.synthetic import SYNTHETIC
 from mnad.detector import Detector
 from mnad.evaluation.judge import auroc_by_video
 from mnad.latent.config import CHECKPOINT
@@ -43,8 +43,8 @@ def percent(share: float) -> str:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return Inputs(STORED, data=draw_wells(tmp_path_factory.mktemp("drawn") / "wells"))
+def inputs(place_with_wells: Path) -> Inputs:
+    return Inputs(STORED, data=place_with_wells / SYNTHETIC)
 
 
 def test_architecture() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import ROOT
+from matplotlib.figure import Figure
 
 from figures import bayes_samples, latent_maps
 from figures.architecture import shapes
@@ -82,7 +83,8 @@ def check_figure(path: Path) -> None:
     assert 1000 < path.stat().st_size < MEGABYTE and len(pdf) < MEGABYTE, path
 
 
-def test_command_draws_what_is_stored(script, results, tiny_run, tiny_wells, tmp_path, capsys):
+def test_command_draws_what_is_stored(script, results, tiny_run, tiny_wells, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("figures.operating.RESAMPLES", 20)
     drawn = [name for name in CATALOGUE if name not in ("latent", "bayes")]
     call = ("make_figures", *arguments(results, tiny_run, tiny_wells, tmp_path), "--only", json.dumps(drawn))
     assert script(*call) == 0
@@ -222,8 +224,9 @@ def test_committed_figures(path):
 
 
 @pytest.mark.parametrize("name", [*CATALOGUE])
-def test_committed_captions_are_what_the_code_writes(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where wells are drawn if a figure needs them
+def test_committed_captions_are_what_the_code_writes(name, place_with_wells, tmp_path, monkeypatch):
+    monkeypatch.chdir(place_with_wells)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: path.write_bytes(b""))  # captions alone
     stored = ROOT / "figures"
     if name == "latent":  # its maps take minutes
         found = latent_maps.captions(read_json(stored / "latent" / "latent.json"), Inputs(stored))

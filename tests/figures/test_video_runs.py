@@ -30,7 +30,11 @@ def write_run(folder: Path, auroc: float, variant: str = "pred") -> Path:
             "train_seconds": 1.5,
         },
         "config": {"model": {"variant": variant}, "images": {}, "optim": {}, "seed": 0},
-        "provenance": {"date": "2026-11-23", "command": f"python {folder.name}", "git_revision": "abc"},
+        "provenance": {
+            "date": "2026-11-23",
+            "command": f"python {folder.name} --data {folder.resolve()}",
+            "git_revision": "abc",
+        },
     }
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -73,7 +77,7 @@ def test_the_first_run_of_a_variant_gives_its_scores(tmp_path: Path) -> None:
     collect_runs(CollectConfig(runs, tmp_path / "out"))
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert {part: one["command"] for part, one in record.items()} == {
-        "scores_pred": "python a", "scores_recon": "python c",
+        "scores_pred": "python a --data DIR", "scores_recon": "python c --data DIR",
     }  # fmt: skip
     assert (record["scores_pred"]["primary"], record["scores_pred"]["threshold"]) == ("mnad", 2.5)
     assert pd.read_csv(tmp_path / "out" / "scores_pred.csv")["score_mnad"].tolist() == [0.3, 1.0]

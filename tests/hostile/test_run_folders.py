@@ -14,7 +14,7 @@ from baselines.compare import finished, read_run
 from mnad.config import CalibrationConfig, ThresholdConfig
 from mnad.experiment import run_experiment
 from mnad.run import UserError
-from mnad.run.files import check_run_folder, locked, open_run_folder, output_folder
+from mnad.run.folders import check_run_folder, locked, open_run_folder, output_folder
 from mnad.run.settings import check_same_run
 from mnad.training import loop
 from mnad.training.state import kept_log

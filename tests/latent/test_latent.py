@@ -35,7 +35,8 @@ SMALL = {"images": 60, "queries": 120, "reads": 20, "perplexity": 10, "neighbors
 def written(wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command with both shipped checkpoints; embedding is the slow part."""
     out = tmp_path_factory.mktemp("out") / "both"
-    return visualize_latent(LatentConfig(checkpoint=CHECKPOINT, compare=COMPARE, data=wells, out=out, **SMALL))
+    config = LatentConfig(checkpoint=CHECKPOINT, compare=COMPARE, data=wells, out=out, threads=1, **SMALL)
+    return visualize_latent(config)
 
 
 def unit(n: int, dim: int = 6, seed: int = 0) -> np.ndarray:
@@ -138,8 +139,17 @@ def test_collected_queries_are_those_of_the_model(wells: Path) -> None:
     np.testing.assert_allclose(latent.levels["images"].table["score"], scores, rtol=1e-4)
     assert latent.attention["train"].sum(axis=0) == pytest.approx(np.ones(latent.grid), abs=1e-5)
     shown = cv2.imdecode(np.frombuffer(latent.strips[1], np.uint8), cv2.IMREAD_COLOR)
-    assert shown.shape == (32, 144, 3)
+    assert shown.shape == (32, 144, 3) and latent.panels == ("image", "reconstruction", "error")
     assert np.abs(shown[:, :48, ::-1].astype(int) - data.source[50]).mean() < 8
+
+
+def test_rebuilt_features_are_not_shown_as_pictures(wells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector.load(CHECKPOINT)
+    monkeypatch.setattr(type(detector.model), "gives", frozenset({"distance", "features"}))
+    latent = collect(detector, sources.wells(wells, detector.config.images), np.array([3, 50]), np.array([0, 7]))
+    assert latent.panels == ("image", "error")
+    shown = cv2.imdecode(np.frombuffer(latent.strips[1], np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (32, 96, 3)
 
 
 def test_untrained_constant_network_is_refused(wells: Path) -> None:
@@ -232,6 +242,7 @@ def test_command_writes_everything(written: Path) -> None:
     memory = record["models"]["mnad"]["memory"]
     assert sum(memory["counts"]) == 60 * 24 and memory["dead_items"] == memory["counts"].count(0)
     level = record["models"]["mnad"]["levels"]["positions"]
+    assert torch.get_num_threads() == 1  # as before, whatever UMAP's compiler took
     assert level["points"] == 120 and set(level["trustworthiness"]) == {"pca", "tsne", "umap"}
 
 

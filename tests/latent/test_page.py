@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_latent import NASTY, made_up
 
-from mnad.latent.page import write_page
+from mnad.latent.page import tooltip, write_page
 
 needs_chromium = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed")
 
@@ -27,6 +27,12 @@ def browser(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ch
         started.open(page)
         started.wait(lambda: started.run("Bokeh.documents.length == 1 && Bokeh.documents[0].is_idle"), "bokeh")
         yield started
+
+
+def test_a_thumbnail_names_what_it_shows() -> None:
+    both = tooltip(("image", "reconstruction", "error"), "score"), tooltip(("image", "error"), "score")
+    assert "width:324px" in both[0] and "<span>reconstruction</span>" in both[0]
+    assert "width:216px" in both[1] and "<span>image</span><span>error</span></div>" in both[1]
 
 
 def set_widget(browser: chromium.Chromium, name: str, key: str, value: object) -> None:

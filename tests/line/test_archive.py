@@ -12,20 +12,17 @@ import pytest
 from mnad.data.paths import PassedOver
 from mnad.detector import Detector
 from mnad.line.boxes import Box
-from mnad.line.scoring import Wanted, score
+from mnad.line.cuts import Wanted
+from mnad.line.scoring import score
 from mnad.line.sources import shots
 from mnad.line.summary import Summary
 from mnad.run import UserError
 
 pq = pytest.importorskip("pyarrow.parquet")
 archive = pytest.importorskip("mnad.line.archive")
+archive_record = pytest.importorskip("mnad.line.archive_record")
 
 SETTINGS = {"checkpoint": "of the test"}
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load("synthetic")
 
 
 @pytest.fixture
@@ -38,8 +35,8 @@ def folder(wells: Path) -> Path:
 
 
 def opened(out: Path, *words: object, partition: int = 8, **settings: object) -> "archive.Archive":
-    files = archive.listed(map(str, words), PassedOver())
-    return archive.open_archive(out, files, SETTINGS | settings, partition)
+    files = archive_record.listed(map(str, words), PassedOver())
+    return archive_record.open_archive(out, files, SETTINGS | settings, partition)
 
 
 def scored(out: Path, detector: Detector, *words: object, boxes: tuple[Box, ...] = ()) -> "archive.Archive":
@@ -167,7 +164,7 @@ def test_a_changed_list_is_refused_by_its_first_difference(tmp_path, folder):
 
 def test_lists_that_were_never_finished_are_made_anew(tmp_path, detector, folder):
     whole = opened(tmp_path / "out", folder)
-    (tmp_path / "out" / archive.RECORD).unlink()
+    (tmp_path / "out" / archive_record.RECORD).unlink()
     assert opened(tmp_path / "out", folder) == whole
 
 
@@ -225,7 +222,7 @@ def test_options(script, error_line, tmp_path, folder):
 
 def test_the_record_tells_where_the_verdicts_come_from(tmp_path, detector, folder):
     found = scored(tmp_path / "out", detector, folder)
-    record = json.loads((tmp_path / "out" / archive.RECORD).read_text())
+    record = json.loads((tmp_path / "out" / archive_record.RECORD).read_text())
     assert record["digest"] == found.digest and record["settings"] == {"checkpoint": "of the test", "partition": 8}
     assert {"date", "command", "git_revision", "packages"} <= set(record)
 

@@ -9,7 +9,7 @@ import cv2
 import killing
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from mnad.data.drawing import KINDS, draw_well
 

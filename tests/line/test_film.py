@@ -16,8 +16,9 @@ from mnad.evaluation.frames import score_video
 from mnad.evaluation.judge import frame_table
 from mnad.line import film as film_module
 from mnad.line.boxes import COLOURS
+from mnad.line.cuts import Wanted
 from mnad.line.film import framed, one_film, with_map, written_film
-from mnad.line.scoring import Films, Scored, Wanted, score
+from mnad.line.scoring import Films, Scored, score
 from mnad.line.sources import shots
 from mnad.model.network import Network
 from mnad.report.plots import plot_film

@@ -11,7 +11,7 @@ from pathlib import Path
 import chromium
 import numpy as np
 import pytest
-from conftest import tiny_config
+from helpers import tiny_config
 from video_data import write_dataset
 
 from mnad.config import ImageConfig, ModelConfig, mnad_score

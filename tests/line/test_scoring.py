@@ -9,13 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize
 from mnad.detector import Detector
+from mnad.line.cuts import Wanted
 from mnad.line.judge import Judge, Upload
-from mnad.line.scoring import Wanted, file_name, score
+from mnad.line.scoring import file_name, score
 from mnad.line.sources import shots
 from mnad.line.summary import Histogram, Summary, Worst
 from mnad.run import UserError
@@ -39,16 +40,6 @@ def write_film(path: Path, frames: list[np.ndarray], times: int = 1) -> Path:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def photographs(tiny_wells) -> list[Path]:
-    return sorted((tiny_wells / "test" / "imgs").iterdir())
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load("synthetic")
 
 
 def test_every_picture_has_a_row_in_order_and_one_bad_file_stops_nothing(script, wells, tmp_path, capsys, detector):

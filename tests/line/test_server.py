@@ -5,17 +5,15 @@ import io
 import socket
 import threading
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
 from fastapi.testclient import TestClient
+from helpers import ROOT
 from serving import TOKEN, build, running
 
 from mnad.data.reading import read_image, resize
-from mnad.detector import Detector
 from mnad.line.judge import filled
 
 HERE = "http://127.0.0.1"
@@ -31,16 +29,6 @@ def files(*contents: tuple[str, bytes]):
 
 def png(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-
-
-@pytest.fixture(scope="module")
-def photographs(tiny_wells) -> list[Path]:
-    return sorted((tiny_wells / "test" / "imgs").iterdir())
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load("synthetic")
 
 
 @pytest.fixture(scope="module")

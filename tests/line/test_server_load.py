@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from mnad.detector import Detector
 

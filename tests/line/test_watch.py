@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
-from mnad.detector import Detector
 from mnad.line.alerts import Teller, command_sender, webhook_sender
 from mnad.line.journal import open_journal
 from mnad.line.watch import Pending, Watcher, has_end
@@ -65,11 +64,6 @@ def watching():
         watcher.stop.set()
         thread.join(20)
         assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load("synthetic")
 
 
 LAUNCHER = """

@@ -9,8 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from extras import HIDE
+from helpers import ROOT
 
 
 def project() -> dict:

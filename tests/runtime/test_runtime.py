@@ -17,7 +17,7 @@ pytest.importorskip("onnx", reason="the extra export is not installed")
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 pytest.importorskip("onnxruntime", reason="the extra runtime is not installed")
 import onnx
-from conftest import ROOT
+from helpers import ROOT
 
 from mnad.data.drawing import draw_well
 from mnad.detector import Detector

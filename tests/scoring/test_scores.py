@@ -8,11 +8,12 @@ from torch.nn import functional as F
 
 from mnad.config import DetectorConfig, ModelConfig, ScoreConfig, TermConfig, mnad_score, wells_score
 from mnad.detector import Detector
+from mnad.model.ellipse import Ellipse
 from mnad.model.mnad import Output
 from mnad.run import UserError
 from mnad.scoring.scores import Score, build_term
 from mnad.scoring.terms import FeatureDistance, PeakError, Psnr
-from mnad.scoring.wells import Ellipse, EllipseError, Glitter, WallHue
+from mnad.scoring.wells import EllipseError, Glitter, WallHue
 
 
 def out_of(output, **fields):

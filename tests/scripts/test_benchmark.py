@@ -6,7 +6,7 @@ import pytest
 
 TRAIN = ["--train.model.width=2", "--train.model.items=3", "--train.model.item_dim=4", "--train.height=16"]
 TRAIN += ["--train.width=16", "--train.rounds=2", "--train.steps=1", "--train.batch_size=2"]
-SCORE = ["--score.images=70", "--score.rounds=1"]
+SCORE = ["--score.images=20", "--score.rounds=1"]
 GROWTH = ["--growth.images=[20,40]", "--growth.sizes=[1,2]", "--growth.widths=[2,4]", "--growth.items=[2,4]"]
 
 
@@ -15,6 +15,7 @@ def quick(monkeypatch):
     monkeypatch.setattr("mnad.benchmark.measure.PEAK_SIZE", 64)
     monkeypatch.setattr("mnad.benchmark.measure.PEAK_SECONDS", 0.0)
     monkeypatch.setattr("mnad.benchmark.scoring.DRAWN", 8)
+    monkeypatch.setattr("mnad.benchmark.scoring.BATCH", 8)
     monkeypatch.setattr("mnad.benchmark.growth.REPEATS", 1)
 
 
@@ -45,6 +46,7 @@ def test_all_parts(script, tmp_path, capsys):
 def test_real_photographs_are_trained_on_and_scored(script, tmp_path, tiny_wells):
     out = tmp_path / "speed.json"
     options = [*TRAIN, *SCORE, "--train.model.variant=recon", "--threads=1"]
+    options += ["--train.precisions=[float32]", "--score.precisions=[float32]"]
     assert script("benchmark", "train", "score", "--data", tiny_wells, *options, "--json", out) == 0
     found = json.loads(out.read_text())
     assert found["train"]["start_seconds"] > 0 and found["score"]["rows"]["float32"]["photographs"] == 84

@@ -117,6 +117,8 @@ def test_command_trains_intervenes_and_goes_on(tiny_wells: Path, tmp_path: Path,
     stamp = (out / "position/seed0/result.json").stat().st_mtime_ns
     assert script("study_memory", *arguments) == 0 and (out / "position/seed0/result.json").stat().st_mtime_ns == stamp
     assert read_json(out / "config.json")["rows"] == ["position", "idle4", "dirty10"]
+    record = read_json(out / "run.json")
+    assert " --data DIR --out runs/study --optim.epochs=1 " in record["command"] and len(record["resumed"]) == 1
     text = (out / "study.md").read_text()
     assert "bank of 16 at each position" in text and "## Usage in bits" in text
 

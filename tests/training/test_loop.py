@@ -20,7 +20,8 @@ from mnad.model.health import memory_health
 from mnad.model.mnad import MNAD, Output
 from mnad.run import UserError
 from mnad.run.cli import parse
-from mnad.training.loop import STATE, loss_terms, mirror, total_loss, train
+from mnad.training.loop import STATE, mirror, train
+from mnad.training.losses import loss_terms, total_loss
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def free_port() -> int:
 def shared(tmp_path_factory):
     """A folder with what two processes made of every case."""
     out = tmp_path_factory.mktemp("shared")
-    mp.spawn(share, (2, free_port(), str(out)), nprocs=2)
+    set_forkserver_preload(["mnad.training.loop"])  # one process imports torch, and the two are forks of it
+    mp.start_processes(share, (2, free_port(), str(out)), nprocs=2, start_method="forkserver")
     return out
 
 
