@@ -1,13 +1,11 @@
 """Models by name, and the device that they run on. Baselines are added by ``baselines.register()``."""
 
 import inspect
-import math
 import os
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from mnad.config import FeatureConfig, ModelConfig
 from mnad.model.feature_mnad import FeatureMNAD
@@ -17,8 +15,6 @@ from mnad.run import UserError
 
 MODELS: dict[str, type[Network]] = {"mnad": MNAD, "mnad_features": FeatureMNAD}
 CONFIGS: dict[str, type[ModelConfig]] = {"mnad_features": FeatureConfig}  # of models with options of their own
-FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}  # what the large tensors are made with
-SMALLER = "expected smaller width, items or item_dim"
 
 
 def register(name: str, model: type[Network], config: type[ModelConfig] = ModelConfig) -> None:
@@ -44,7 +40,7 @@ def build_model(config: ModelConfig, size: tuple[int, int] | None = None) -> Net
         size: (height, width) of its images, for models whose positions have statistics or items of their own.
 
     Raises:
-        UserError: unknown name, a variant that the model does not have, or more weights than this machine has memory.
+        UserError: unknown name, or a variant that the model does not have.
     """
     if config.name not in MODELS:
         raise UserError(f"model.name: expected one of {', '.join(MODELS)}, got {config.name!r}")
@@ -52,37 +48,26 @@ def build_model(config: ModelConfig, size: tuple[int, int] | None = None) -> Net
     known = inspect.signature(model).parameters
     if config.variant != "recon" and "variant" not in known:
         raise UserError(f"model.variant: {config.variant!r} with model.name {config.name!r}; expected 'recon'")
-    options = {key: value for key, value in (asdict(config) | {"size": size}).items() if key in known}
+    options = asdict(config) | {"size": size}
+    options = {key: value for key, value in options.items() if key in known}
+    check_memory(model, options)
+    return model(**options)
+
+
+def check_memory(model: type[Network], options: dict[str, Any]) -> None:
+    """Raises ``UserError`` for a model that is larger than the memory of this machine, as far as that is known."""
+    expected = "expected smaller width, items or item_dim"
     try:
-        with WithinMemory():
-            return model(**options)
+        with torch.device("meta"):  # only shapes
+            skeleton = model(**options)
     except (RuntimeError, TypeError) as error:
         if "overflow" in str(error).lower():
-            raise UserError(f"model: takes more than can be counted; {SMALLER}") from error
-        raise
-
-
-class WithinMemory(TorchFunctionMode):
-    """In this block, tensors that together exceed the memory of this machine, as far as that is known, are refused
-    before they are made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        known = hasattr(os, "sysconf")
-        self.room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else math.inf  # bytes
-        self.taken = 0
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in FACTORIES:
-            shape_only = {key: value for key, value in kwargs.items() if key != "generator"} | {"device": "meta"}
-            self.taken += func(*args, **shape_only).nbytes
-            if self.taken > self.room:
-                sizes = f"{self.taken / 1e9:,.0f} GB, and this machine has {self.room / 1e9:,.0f}"
-                raise UserError(f"model: takes at least {sizes}; {SMALLER}")
-        return func(*args, **kwargs)
+            raise UserError(f"model: takes more than can be counted; {expected}") from error
+        return  # one that cannot be built without its memory
+    size = sum(tensor.nbytes for tensor in (*skeleton.parameters(), *skeleton.buffers()))
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size
+    if size > room:
+        raise UserError(f"model: takes {size / 1e9:,.0f} GB, and this machine has {room / 1e9:,.0f}; {expected}")
 
 
 def choose_device(name: str) -> torch.device:
