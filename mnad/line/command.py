@@ -1,6 +1,7 @@
 """What ``scripts/score.py`` does: score everything, write what was asked for, print the worst."""
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -98,7 +99,7 @@ def score_and_save(config: Options) -> int:
     if config.overlay and not film:
         scored = overlaid(scored, config.overlay)
     curve = Curve() if config.figure else None
-    interrupted = False
+    interrupted, started = False, time.perf_counter()
     terms = detector.scores[detector.primary].names
     with (
         written_film(film, detector, rate[0]) if film else nullcontext() as drawn,
@@ -121,7 +122,7 @@ def score_and_save(config: Options) -> int:
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True
-        seconds = bar.format_dict["elapsed"]
+    seconds = time.perf_counter() - started
     for line in screen(summary, config.top):
         print(line)
     print(f"{seconds:.1f} s, {per_second(summary.total, seconds)}; {threshold_line(detector)}")

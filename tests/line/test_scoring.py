@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from helpers import ROOT
+from tqdm import tqdm
 
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.data.reading import read_image, resize
@@ -66,6 +69,13 @@ def test_every_picture_has_a_row_in_order_and_one_bad_file_stops_nothing(script,
     scores = [float(line.split()[0]) for line in printed.splitlines()[1:21]]
     assert scores == sorted(scores, reverse=True)
     assert "passed over, unknown ending: 1" in printed and "2 without a verdict" in printed
+
+
+def test_the_rate_needs_no_progress_bar(script, capsys, photographs, monkeypatch):
+    monkeypatch.setattr("mnad.line.command.tqdm", partial(tqdm, disable=True))
+    script("score", photographs[0], "--checkpoint=synthetic")
+    rate = re.search(r" s, ([\d.,]+) a second;", capsys.readouterr().out)
+    assert rate and 0 < float(rate[1].replace(",", "")) < 1e5
 
 
 def test_exit_status(script, tmp_path, capsys, detector, photographs):
