@@ -29,7 +29,8 @@ class OptimConfig:
         memory_start: where the items start: ``random`` (faithful); ``kmeans``, cluster centres of the first queries;
             ``queries``, random queries of the first batch.
         channels_last: memory order of the pictures and filters; the same numbers but for rounding, on many processors
-            sooner.
+            sooner. With bfloat16 batch normalisation (:mod:`mnad.model.norm`) and Adam take their fast ways then, too,
+            which also round otherwise.
         mirror: mirror each training image or clip left to right with probability 1/2 (official: no augmentation).
         reseed_dead: after each epoch, move items that were nearest to no query onto queries (faithful: false).
         finish: stages after the epochs, see :mod:`mnad.training.finish` (faithful: none).
@@ -58,6 +59,11 @@ class OptimConfig:
         for name, weight in self.loss_weights.items():
             if weight is not None and not math.isfinite(weight):
                 raise UserError(f"optim.loss_weights.{name}: expected a finite number, got {weight}")
+
+    @property
+    def fast(self) -> bool:
+        """Whether the fast ways that round otherwise are taken: in bfloat16 with ``channels_last``."""
+        return self.precision == "bfloat16" and self.channels_last
 
     def resolved(self, variant: Variant) -> "OptimConfig":
         """The same with the published weight of ``variant`` in place of each None."""

@@ -115,7 +115,7 @@ def train_one_epoch(
         if config.mirror:
             x, target = mirror(x, target, rng, size)
 
-        with autocast(config, device), replaced(model, config.precision == "bfloat16"):
+        with autocast(config, device), replaced(model, config.fast):
             out = net(x)
         terms = parts_of_whole(loss_terms(out, target), model, part)
         loss = total_loss(terms, weights)

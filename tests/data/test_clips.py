@@ -190,5 +190,8 @@ def test_layout_is_detected(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "data", count=5)
     assert detect_layout(root) == "video" and is_video(root) and not is_video(root, "wells")
     assert detect_layout(tmp_path / "any.mp4") == "video"
-    with pytest.raises(UserError, match="training/frames/ and testing/frames/"):
+    with pytest.raises(UserError, match=r"but data/ in it does; expected .*/data$"):
         detect_layout(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="training/frames/ and testing/frames/"):
+        detect_layout(tmp_path / "empty")

@@ -1,6 +1,8 @@
 """Precision ``auto``: what it takes, what it says, and that nothing else changes."""
 
+import itertools
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from sharing import Noise
 from mnad.config import OptimConfig, TrainConfig
 from mnad.model.build import build_model
 from mnad.run.cli import parse
-from mnad.training import precision
+from mnad.training import loop, precision
 from mnad.training.loop import train
 from mnad.training.precision import adam, resolved
 
@@ -87,10 +89,22 @@ def test_a_resumed_run_keeps_its_precision(monkeypatch, tmp_path, capsys):
     assert [json.loads(line)["epoch"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, 2]
 
 
-def test_adam_is_fused_only_where_rounding_is_larger_anyway():
+def test_adam_is_fused_only_where_the_configuration_is_fast():
     weights = [torch.nn.Parameter(torch.zeros(3))]
-    assert adam(weights, OptimConfig(precision="bfloat16"), torch.device("cpu")).defaults["fused"]
-    assert not adam(weights, OptimConfig(), torch.device("cpu")).defaults["fused"]
+    for numbers, channels_last in itertools.product(("float32", "bfloat16"), (False, True)):
+        config = OptimConfig(precision=numbers, channels_last=channels_last)
+        found = adam(weights, config, torch.device("cpu")).defaults["fused"]
+        assert found == config.fast == (numbers == "bfloat16" and channels_last)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_bfloat16_alone_rounds_as_the_shipped_configurations_did(monkeypatch, channels_last):
+    """The fast batch normalisation rounds otherwise, and with it a training may end elsewhere."""
+    asked = []
+    monkeypatch.setattr(loop, "replaced", lambda model, lanes: asked.append(lanes) or nullcontext())
+    config = OptimConfig(epochs=1, batch_size=8, precision="bfloat16", channels_last=channels_last).resolved("recon")
+    train(build_model(tiny_config().model), Pictures(), Pictures(4), config, 0, None)
+    assert set(asked) == {channels_last}
 
 
 @pytest.mark.parametrize(
