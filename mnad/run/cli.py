@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
 from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 import docstring_parser
 import yaml
@@ -137,13 +137,16 @@ def underscored(word: str) -> str:
 
 
 def check_groups(namespace: Namespace, config_class: type, prefix: str = "") -> None:
-    """Raises ``UserError`` for a group of options that is given as anything but a mapping: ``model: [1]``."""
+    """Raises ``UserError`` for a group of options that is given as anything but a mapping (``model: [1]``), and for a
+    null where the option takes none: the parser lets it through."""
     for field in fields(config_class):
+        key, value = f"{prefix}{field.name}", namespace.get(field.name)
         if isinstance(field.type, type) and is_dataclass(field.type):
-            key, value = f"{prefix}{field.name}", namespace.get(field.name)
             if not isinstance(value, Namespace):
                 raise UserError(f"{key}: expected options of its own, such as {key}: {{...}}, got {value!r}")
             check_groups(value, field.type, f"{key}.")
+        elif value is None and field.type is not Any and type(None) not in get_args(field.type):
+            raise UserError(f"{key}: expected a value, got null")
 
 
 def configuration_files(argv: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ DEEP = "model: " + "[" * 3000 + "]" * 3000
 BAD = {
     "group is a list": ("model: [1]", "model: expected options of its own"),
     "group is null": ("optim: null", "optim: expected options of its own"),
+    "choice is null": ("model: {variant: null}", "model.variant: expected a value, got null"),
+    "table is null": ("optim: {loss_weights: null}", "optim.loss_weights: expected a value, got null"),
     "group is a number": ("images: 5", "images: expected options of its own"),
     "group is a truth": ("threshold: true", "threshold: expected options of its own"),
     "group is a word": ("model: text", "text"),
