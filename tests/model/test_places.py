@@ -48,13 +48,14 @@ def test_k_centre_takes_every_row_once_even_where_they_are_equal() -> None:
 
 def test_read_and_distance_by_hand(features, memory) -> None:
     z = memory.whiten(features)
-    read, distance = memory.read(z)
+    read, distance, nearest = memory.read(z)
     items = memory.items.float().numpy()
     for place in range(4):
         for row in range(0, 30, 7):
             query = z[place, row].numpy()
             squares = np.array([((query - item) ** 2).sum() for item in items[place]])
             assert distance[place, row].item() == pytest.approx(squares.min(), abs=1e-3)
+            assert nearest[place, row].item() == squares.argmin()
             weights = np.exp(-squares / SOFTNESS) / np.exp(-squares / SOFTNESS).sum()
             assert read[place, row].numpy() == pytest.approx(weights @ items[place], abs=1e-3)
 
