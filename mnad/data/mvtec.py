@@ -53,10 +53,9 @@ def good(folder: Path) -> Path:
     return folder / (names[0] if len(names) == 1 and GOOD not in names else GOOD)
 
 
-def defects(folder: Path) -> list[Path]:
-    """Folders beside that of the normals, sorted."""
-    normal = good(folder).name
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name != normal and not p.name.startswith("."))
+def defects(normal: Path) -> list[Path]:
+    """Folders beside ``normal``, that of the normals, sorted."""
+    return sorted(p for p in normal.parent.iterdir() if p.is_dir() and p != normal and not p.name.startswith("."))
 
 
 def mask_of(folder: Path, stem: str) -> Path:
@@ -91,17 +90,18 @@ def read_mvtec(root: Path, train: bool = True, test: bool = True, options: Layou
         UserError: see :func:`category_folder`, :func:`find_masks` and :func:`mnad.data.reading.list_images`.
     """
     root = category_folder(root, (options or LayoutOptions()).category)
-    layout = Layout()
+    layout, taken = Layout(), []
     if train:
-        layout.train = list_images(good(root / "train"))
-        layout.known = [image for folder in defects(root / "train") for image in list_images(folder)]
+        taken.append(good(root / "train"))
+        layout.train = list_images(taken[-1])
+        layout.known = [image for folder in defects(taken[-1]) for image in list_images(folder)]
     if test:
-        normal = list_images(good(root / "test"))
-        anomalous = [image for folder in defects(root / "test") for image in list_images(folder)]
+        taken.append(good(root / "test"))
+        normal = list_images(taken[-1])
+        anomalous = [image for folder in defects(taken[-1]) for image in list_images(folder)]
         layout.test = normal + anomalous
         layout.labels = np.repeat([0, 1], [len(normal), len(anomalous)])
         layout.masks = find_masks(root, anomalous)
-    taken = [f"{part}/{good(root / part).name}/" for part, wanted in (("train", train), ("test", test)) if wanted]
-    if any(Path(name).name != GOOD for name in taken):
-        layout.note = f"{' and '.join(taken)} taken as normal"
+    if any(folder.name != GOOD for folder in taken):
+        layout.note = f"{' and '.join(f'{folder.relative_to(root)}/' for folder in taken)} taken as normal"
     return layout
