@@ -29,6 +29,11 @@ TINY = 1e-6  # keeps the logarithms finite, in units of what is usual
 SHORT_SIDE = 64  # pixels; smaller images are enlarged, or the maps would have few positions
 
 
+def enlargement(size: Sequence[int]) -> int:
+    """By how many times images of ``size`` (H, W) are enlarged before the network sees them."""
+    return -(-SHORT_SIDE // min(size))
+
+
 def full_size(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Map of the positions, B x H' x W' -> anomaly map B x H x W float32: bilinear, then a Gaussian blur."""
     from torchvision.transforms.v2.functional import gaussian_blur
@@ -141,7 +146,7 @@ class FeatureMNAD(Network):
 
     def query_grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """See :class:`mnad.model.network.Network` and :meth:`grid`."""
-        factor = -(-SHORT_SIDE // min(size))
+        factor = enlargement(size)
         return self.grid([-(-side * factor // self.strides[0]) for side in size])
 
     @torch.no_grad()
@@ -150,7 +155,7 @@ class FeatureMNAD(Network):
         (PatchCore's neighbourhood), brought to the query grid and joined over channels. Images below ``SHORT_SIDE``
         are enlarged by a whole number first."""
         self.check_input(x)
-        factor = -(-SHORT_SIDE // min(x.shape[2:]))
+        factor = enlargement(x.shape[2:])
         if factor > 1:
             x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
         whole = []
