@@ -13,6 +13,7 @@ from mnad.study.interventions import entropy, mutual_information
 
 LEFT = 0.99  # quantile of the normal queries' distances at a position, beyond which a query has left the bank
 TRAIN, NORMAL = "train", "normal"  # groups whose queries are the measure: in training, and test normals
+MEASURES = {TRAIN: "training", NORMAL: "test normals'"}  # what texts call their queries
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnad.latent.bank import NORMAL
+from mnad.latent.bank import MEASURES, TRAIN
 from mnad.latent.clusters import reading
 from mnad.report.caption import Caption, caption_path
 from mnad.run.files import write_text
@@ -70,7 +70,7 @@ def captions(record: Mapping[str, Any], anomaly: str, source: str, read: bool = 
     words = {
         "anomaly": anomaly,
         "kind": record["reported_against"],
-        "measure": "test normals'" if model.get("bank", {}).get("measure") == NORMAL else "training",
+        "measure": MEASURES[model.get("bank", {}).get("measure", TRAIN)],
         "first": "nearest item, " if has_memory else "",
         "memory": " Stars: memory items (larger: used more); crosses: read vectors." if has_memory else "",
     }

@@ -172,7 +172,7 @@ def collect(
     }
     latent = Latent(name, levels, strips, (height, width), size=detector.config.images.size)
     if banks is not None:
-        measure = TRAIN if "image" in detector.model.gives else NORMAL  # items of features are training queries
+        measure = TRAIN if rebuilds else NORMAL  # items of features are training queries
         latent.bank = Bank.of(banks, arrays["nearest"], arrays["distance"], measure)
     if items is not None:
         for level in levels.values():

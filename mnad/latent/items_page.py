@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnad.latent.bank import TRAIN
+from mnad.latent.bank import MEASURES
 from mnad.latent.collect import Latent
 from mnad.run.files import write_text
 
@@ -61,7 +61,7 @@ def write_items_page(path: Path, latent: Latent, kind: str, title: str) -> Path:
         title=title,
         numbers={"images": len(images), "size": bank.size},
         shared=bank.shared,
-        measure="training" if bank.measure == TRAIN else "test normals'",
+        measure=MEASURES[bank.measure],
         rows=rows,
         columns=columns,
         data=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),  # no tag can end the script
