@@ -115,7 +115,7 @@ def replaced(model: nn.Module, lanes: bool) -> Iterator[None]:
     Parameters, buffers and their names stay the same; float32 without other processes stays the same to the last bit.
 
     Args:
-        lanes: also where only few channels ask for it: for a training in bfloat16, whose rounding is larger.
+        lanes: also where only few channels ask for it: for a training whose configuration is ``fast``.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     norms = norms if lanes or across.count() > 1 else []
