@@ -15,6 +15,7 @@ Addressing = Literal["soft", "hard"]
 Sees = Literal["both", "read", "query"]
 UpdateRule = Literal["official", "ema"]
 PlaceScope = Literal["auto", "position", "shared"]
+Align = Literal["auto", "never", "always"]
 ScorePrecision = Literal["float32", "bfloat16", "auto"]  # of the convolutions of a trained model
 
 STRIDE = 8  # pixels of the input per position of the query map of the official encoder; see `Network.stride`
@@ -103,6 +104,9 @@ class FeatureConfig(ModelConfig):
         item_scope: ``mnad_features``: ``position``: whitening and items of each position of the image, for parts that
             always lie in the same place. ``shared``: one whitening and one bank of items, for textures without
             fixed places. ``auto``: what finds more drawn defects on normals that were held back; never the test.
+        align: ``mnad_features``: ``always``: a part that lies at any angle before a plain background is turned to one
+            angle first (``mnad/model/pose.py``). ``auto``: where that makes the training images more alike; never
+            where ``images.fit`` is ``letterbox``.
         bank: ``mnad_features``: items of a shared memory; one by position has ``items`` at each.
         ridge: ``mnad_features``: added to the diagonal of every covariance.
         channels: ``mnad_features``: of a map with more, a fixed random projection onto so many is kept.
@@ -111,6 +115,7 @@ class FeatureConfig(ModelConfig):
 
     strides: list[int] = field(default_factory=lambda: [8, 16, 32])
     item_scope: PlaceScope = "auto"
+    align: Align = "auto"
     bank: int = 2000
     ridge: float = 0.05
     channels: int = 112

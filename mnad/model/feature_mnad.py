@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnad.config.network import PlaceScope
+from mnad.config.network import Align, PlaceScope
 from mnad.model.efficientnet import load_pretrained
 from mnad.model.network import Network, Output
 from mnad.model.places import PLACES, PlaceMemory
+from mnad.model.pose import Pose, turned, turned_back
 from mnad.run import UserError
 from mnad.run.checkpoint import tensors_digest
 
@@ -71,13 +72,14 @@ class FeatureMNAD(Network):
         items: int = 64,
         strides: Sequence[int] = (8, 16, 32),
         item_scope: PlaceScope = "auto",
+        align: Align = "auto",
         bank: int = 2000,
         ridge: float = 0.05,
         channels: int = 112,
         positions: int = 1600,
     ) -> None:
         super().__init__()
-        self.items, self.scope, self.bank, self.positions = items, item_scope, bank, positions
+        self.items, self.scope, self.align, self.bank, self.positions = items, item_scope, align, bank, positions
         self.strides = tuple(sorted(set(strides)))  # finest first
         frozen = load_pretrained()
         self._frozen = [frozen]  # in a list, so that neither state nor parameters hold it
@@ -94,6 +96,7 @@ class FeatureMNAD(Network):
         named = bytes.fromhex(tensors_digest(frozen.state_dict()))
         self.register_buffer("digest", torch.tensor(list(named), dtype=torch.uint8))
         self.places = PlaceMemory(self.dim, ridge)
+        self.pose = Pose()
 
     @property
     def terms(self) -> int:
@@ -122,6 +125,8 @@ class FeatureMNAD(Network):
                     f"{self.terms}, train it anew"
                 )
             self.scale = torch.ones_like(state[f"{prefix}scale"], device=self.scale.device)
+            for name, value in Pose().state_dict(prefix=f"{prefix}pose.").items():  # of before 2026-11-28: off
+                state.setdefault(name, value)
         super()._load_from_state_dict(state, prefix, *others)
 
     def frozen_parameters(self) -> Iterator[Tensor]:
@@ -149,12 +154,18 @@ class FeatureMNAD(Network):
         factor = enlargement(size)
         return self.grid([-(-side * factor // self.strides[0]) for side in size])
 
+    def seen(self, maps: Tensor, pictures: Tensor) -> Tensor:
+        """See :class:`mnad.model.network.Network` and :mod:`mnad.model.pose`."""
+        return turned(maps, self.pose.find(pictures)) if self.pose.on else maps
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> features B x D x H' x W': each stride's map is averaged over 3 x 3 positions
-        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Images below ``SHORT_SIDE``
-        are enlarged by a whole number first."""
+        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Parts are turned to the pose of
+        the normals first, where the fit found that to help, and images below ``SHORT_SIDE`` enlarged by a whole number.
+        """
         self.check_input(x)
+        x = self.seen(x, x)
         factor = enlargement(x.shape[2:])
         if factor > 1:
             x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
@@ -239,5 +250,6 @@ class FeatureMNAD(Network):
         )
 
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
-        """Detail of each position, enlarged and blurred: B x H x W."""
-        return full_size(out.detail, target.shape[2:])  # type: ignore[arg-type]
+        """Detail of each position, enlarged, blurred and turned back to how the part lies in the picture: B x H x W."""
+        full = full_size(out.detail, target.shape[2:])  # type: ignore[arg-type]
+        return turned_back(full[:, None], self.pose.find(target))[:, 0] if self.pose.on else full

@@ -117,6 +117,14 @@ class Network(nn.Module):
         """
         return ((out.output - target) / 2).square().mean(dim=1)
 
+    def seen(self, maps: Tensor, pictures: Tensor) -> Tensor:
+        """Maps of ``pictures``, B x C x H x W, as the model looks at them: a model that turns parts turns them alike.
+
+        Args:
+            pictures: B x 3 x H x W in [-1, 1].
+        """
+        return maps
+
     def check_input(self, x: Tensor) -> None:
         """Raise ``ValueError`` unless ``x`` is B x in_channels x H x W with H and W divisible by the stride, or as
         ``size`` says."""

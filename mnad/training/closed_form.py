@@ -29,6 +29,7 @@ from mnad.scoring.terms import PeakDistance, top_mean
 FEW = 200  # normals below which they are cross-fitted
 FOLDS = 5
 BUDGET = 2e9  # bytes of features to keep (float16); a random choice of the images where there are more
+POSES = 200  # training images on which to try whether turning helps
 PRIOR = 10  # images that the mean over all positions counts as, in the scale of each position
 
 
@@ -57,6 +58,23 @@ def encode(model: FeatureMNAD, source: Source, indices: np.ndarray, name: str, d
     bar.close()
     joined = torch.cat(parts)
     return joined.flatten(2).permute(2, 0, 1).contiguous()
+
+
+def fit_pose(model: FeatureMNAD, source: Source, seed: int) -> float | None:
+    """Choose whether parts are turned, see :meth:`mnad.model.pose.Pose.fit`, on some of the training images. Returns
+    what is left of their variance; None where nothing was tried.
+
+    Raises:
+        UserError: letterboxed images that are to be turned.
+    """
+    letterbox = getattr(source, "fit", "resize") == "letterbox"
+    if letterbox and model.align == "always":
+        raise UserError("model.align: 'always' with images.fit letterbox; expected images.fit resize")
+    if letterbox or model.align == "never":
+        return None
+    rows = np.sort(np.random.default_rng(seed).permutation(len(source))[:POSES])
+    parts = (source.inputs(part)[0].to(model.scale.device) for part in index_batches(rows, 32))
+    return model.pose.fit(parts, always=model.align == "always")
 
 
 def fit_memory(model: FeatureMNAD, x: Tensor, grid: tuple[int, int], scope: str, seed: int) -> None:
@@ -114,14 +132,15 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     """Fit ``model`` in place.
 
     Returns:
-        what was done: ``images`` (fitted on), ``folds``, ``scope``, ``items`` (at each place), ``positions`` (H', W')
-        and, where the scope was chosen, ``defects_auroc`` of each.
+        what was done: ``images`` (fitted on), ``folds``, ``scope``, ``items`` (at each place), ``positions`` (H', W'),
+        ``turned`` and ``variance_left`` (:func:`fit_pose`) and, where the scope was chosen, ``defects_auroc`` of each.
 
     Raises:
         UserError: images of which no two positions differ.
     """
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
+    variance_left = fit_pose(model, source, seed)
     first = model.encode(source.inputs(np.arange(1))[0].to(model.scale.device))
     grid = tuple(first.shape[2:])
     most = max(2, int(BUDGET / (first.numel() * 2)))
@@ -178,6 +197,8 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
         "scope": scope,
         "items": model.places.items.shape[1],
         "positions": list(grid),
+        "turned": bool(model.pose.on),
+        "variance_left": variance_left,
         "defects_auroc": quality or None,
         "seconds": time.perf_counter() - started,
     }
@@ -188,6 +209,8 @@ def fit_line(record: dict) -> str:
     height, width = record["positions"]
     kind = f"at each of {height} x {width} positions" if record["scope"] == "position" else "for the whole image"
     line = f"memory of {record['items']} items {kind}, from {record['images']} of {record['of']} normals"
+    if record["turned"]:
+        line += f", all parts turned to one angle ({record['variance_left']:.0%} of the images' variance is left)"
     if record["folds"] > 1:
         line += f", cross-fitted in {record['folds']} parts"
     if record["defects_auroc"]:
