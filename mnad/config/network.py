@@ -104,9 +104,9 @@ class FeatureConfig(ModelConfig):
         item_scope: ``mnad_features``: ``position``: whitening and items of each position of the image, for parts that
             always lie in the same place. ``shared``: one whitening and one bank of items, for textures without
             fixed places. ``auto``: what finds more drawn defects on normals that were held back; never the test.
-        align: ``mnad_features``: ``always``: a part that lies at any angle before a plain background is turned to one
-            angle first (``mnad/model/pose.py``). ``auto``: where that makes the training images more alike; never
-            where ``images.fit`` is ``letterbox``.
+        align: ``mnad_features``: ``always``: a part before a plain background is brought to the middle, and turned to
+            one angle if it lies at any (``mnad/model/pose.py``). ``auto``: where that makes the training images more
+            alike; never where ``images.fit`` is ``letterbox``.
         bank: ``mnad_features``: items of a shared memory; one by position has ``items`` at each.
         ridge: ``mnad_features``: added to the diagonal of every covariance.
         channels: ``mnad_features``: of a map with more, a fixed random projection onto so many is kept.

@@ -156,13 +156,14 @@ class FeatureMNAD(Network):
 
     def seen(self, maps: Tensor, pictures: Tensor) -> Tensor:
         """See :class:`mnad.model.network.Network` and :mod:`mnad.model.pose`."""
-        return turned(maps, self.pose.find(pictures)) if self.pose.on else maps
+        return turned(maps, self.pose.find(pictures)) if self.pose.kind else maps
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> features B x D x H' x W': each stride's map is averaged over 3 x 3 positions
-        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Parts are turned to the pose of
-        the normals first, where the fit found that to help, and images below ``SHORT_SIDE`` enlarged by a whole number.
+        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Before that,
+        parts are brought to the pose of the normals, where the fit found that to help, and images below ``SHORT_SIDE``
+        are enlarged by a whole number.
         """
         self.check_input(x)
         x = self.seen(x, x)
@@ -252,4 +253,4 @@ class FeatureMNAD(Network):
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
         """Detail of each position, enlarged, blurred and turned back to how the part lies in the picture: B x H x W."""
         full = full_size(out.detail, target.shape[2:])  # type: ignore[arg-type]
-        return turned_back(full[:, None], self.pose.find(target))[:, 0] if self.pose.on else full
+        return turned_back(full[:, None], self.pose.find(target))[:, 0] if self.pose.kind else full

@@ -1,8 +1,9 @@
-"""Parts that lie at any angle are turned to one angle before anything looks at them (ours).
+"""Parts that lie anyhow are brought to one place and one angle before anything looks at them (ours).
 
 A memory by position knows what belongs where, and a part that is put down anyhow takes that from it. Before a plain
-background the part itself tells how it lies: the principal axis of its silhouette (second central moments; Hu 1962),
-and, of the two ways to lay it along that axis, the one that is nearer to the silhouettes of the normal images.
+background the part itself tells how it lies: the middle and the principal axis of its silhouette (second central
+moments; Hu 1962), and, of the two ways to lay it along that axis, the one that is nearer to the silhouettes of the
+normal images.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 
 EDGE = 0.04  # of the shorter side: width of the frame of pixels that shows the background
 SHARE = 0.4  # of the difference from the background that the clearest hundredth of the pixels has: the part
-GAIN = 0.7  # turning is taken where it lowers the variance of the normals at their pixels at least to this part of it
+KINDS = ("as it is", "centred", "turned")
+GAIN = 0.7  # a kind is taken where it lowers the variance of the normals at their pixels at least to this part of it
 SIDE = 64  # pixels of the copies that say so, and of the reference
 ROUNDS = 5  # of averaging the silhouettes and turning them towards their average
 
@@ -70,50 +72,74 @@ def small(x: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(x, SIDE)
 
 
-class Pose(nn.Module):
-    """The pose that the normal images have in common, and how far any picture of the part is turned away from it."""
+def centred(theta: Tensor) -> Tensor:
+    """``theta`` of :func:`axis` without the turn: only the part's middle comes to the middle."""
+    return torch.cat(
+        [torch.eye(2, dtype=theta.dtype, device=theta.device).expand(len(theta), 2, 2), theta[:, :, 2:]], 2
+    )
 
-    on: Tensor  # bool; whether pictures are turned
+
+def half_turns(seen: Tensor, reference: Tensor) -> Tensor:
+    """Whether silhouettes along the rows, B x SIDE x SIDE, are nearer to ``reference`` after half a turn: -1 where they
+    are, else 1, B x 1 x 1."""
+    gain = ((seen - seen.flip(1, 2)) * reference).sum(dim=(1, 2))
+    return torch.where(gain < 0, -1.0, 1.0)[:, None, None]
+
+
+class Pose(nn.Module):
+    """The pose that the normal images have in common, and how far any picture of the part is away from it."""
+
+    kind: Tensor  # int, of KINDS: what is undone
     reference: Tensor  # SIDE x SIDE, mean silhouette of the normal images
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("on", torch.tensor(False))
+        self.register_buffer("kind", torch.tensor(0))
         self.register_buffer("reference", torch.zeros(SIDE, SIDE))
+
+    @property
+    def name(self) -> str:
+        """What is undone, of ``KINDS``."""
+        return KINDS[int(self.kind)]
 
     def find(self, x: Tensor) -> Tensor:
         """Pictures B x 3 x H x W -> B x 2 x 3, see :func:`axis`."""
         part = silhouette(x)
         theta = axis(part)
+        if self.name == "centred":
+            return centred(theta)
         seen = small(turned(part, theta))[:, 0]
-        other = ((seen - seen.flip(1, 2)) * self.reference).sum(dim=(1, 2)) < 0
-        half_a_turn = torch.where(other, -1.0, 1.0)[:, None, None]
-        return torch.cat([theta[:, :, :2] * half_a_turn, theta[:, :, 2:]], dim=2)
+        return torch.cat([theta[:, :, :2] * half_turns(seen, self.reference), theta[:, :, 2:]], dim=2)
 
     @torch.no_grad()
     def fit(self, parts: Iterable[Tensor], always: bool = False) -> float:
-        """Take the reference from normal images; turn from now on if that makes them more alike, or ``always``.
+        """Take the reference from normal images, and undo from now on what makes them more alike: where the part lies,
+        or that and how it is turned; nothing where neither brings their variance to ``GAIN`` of what it was.
 
         Args:
             parts: of the images, B x 3 x H x W each; none too small to have a frame.
+            always: undo something in any case.
 
         Returns:
-            variance of the turned images over that of the images as they are: mean over pixels, of small copies.
+            variance of the images in that pose over that of the images as they are: mean over pixels, of small copies.
         """
-        plain, turned_ones, silhouettes = [], [], []
+        found: list[list[Tensor]] = [[], [], []]
+        silhouettes = []
         for x in parts:
             part = silhouette(x)
             theta = axis(part)
             silhouettes.append(small(turned(part, theta))[:, 0])
-            plain.append(small(x))
-            turned_ones.append(small(turned(x, theta)))
-        seen, pictures = torch.cat(silhouettes), torch.cat(turned_ones)
+            for copies, picture in zip(found, (x, turned(x, centred(theta)), turned(x, theta)), strict=True):
+                copies.append(small(picture))
+        seen, (plain, middle, along) = torch.cat(silhouettes), (torch.cat(copies) for copies in found)
         self.reference.copy_(seen[0])
         for _ in range(ROUNDS):
-            other = ((seen - seen.flip(1, 2)) * self.reference).sum(dim=(1, 2)) < 0
-            self.reference.copy_(torch.where(other[:, None, None], seen.flip(1, 2), seen).mean(dim=0))
-        pictures = torch.where(other[:, None, None, None], pictures.flip(2, 3), pictures)
-        before, after = (float(found.var(dim=0).mean()) for found in (torch.cat(plain), pictures))
-        ratio = after / before if before > 0 else 1.0
-        self.on.fill_(always or ratio < GAIN)
-        return ratio
+            other = half_turns(seen, self.reference) < 0
+            self.reference.copy_(torch.where(other, seen.flip(1, 2), seen).mean(dim=0))
+        along = torch.where(other[:, None], along.flip(2, 3), along)
+        as_is, in_middle, in_line = (float(copies.var(dim=0).mean()) for copies in (plain, middle, along))
+        kind, left = (2, in_line) if in_line < GAIN * in_middle else (1, in_middle)
+        if not always and not left < GAIN * as_is:
+            kind, left = 0, as_is
+        self.kind.fill_(kind)
+        return left / as_is if as_is > 0 else 1.0

@@ -29,7 +29,7 @@ from mnad.scoring.terms import PeakDistance, top_mean
 FEW = 200  # normals below which they are cross-fitted
 FOLDS = 5
 BUDGET = 2e9  # bytes of features to keep (float16); a random choice of the images where there are more
-POSES = 200  # training images on which to try whether turning helps
+POSES = 200  # training images on which to try whether a common pose helps
 PRIOR = 10  # images that the mean over all positions counts as, in the scale of each position
 
 
@@ -61,8 +61,8 @@ def encode(model: FeatureMNAD, source: Source, indices: np.ndarray, name: str, d
 
 
 def fit_pose(model: FeatureMNAD, source: Source, seed: int) -> float | None:
-    """Choose whether parts are turned, see :meth:`mnad.model.pose.Pose.fit`, on some of the training images. Returns
-    what is left of their variance; None where nothing was tried.
+    """Choose what is undone of how parts lie (:meth:`mnad.model.pose.Pose.fit`), on some of the training images.
+    Returns what is left of their variance; None where nothing was tried.
 
     Raises:
         UserError: letterboxed images that are to be turned.
@@ -133,7 +133,7 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
 
     Returns:
         what was done: ``images`` (fitted on), ``folds``, ``scope``, ``items`` (at each place), ``positions`` (H', W'),
-        ``turned`` and ``variance_left`` (:func:`fit_pose`) and, where the scope was chosen, ``defects_auroc`` of each.
+        ``pose`` and ``variance_left`` (:func:`fit_pose`) and, where the scope was chosen, ``defects_auroc`` of each.
 
     Raises:
         UserError: images of which no two positions differ.
@@ -197,7 +197,7 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
         "scope": scope,
         "items": model.places.items.shape[1],
         "positions": list(grid),
-        "turned": bool(model.pose.on),
+        "pose": model.pose.name,
         "variance_left": variance_left,
         "defects_auroc": quality or None,
         "seconds": time.perf_counter() - started,
@@ -209,8 +209,8 @@ def fit_line(record: dict) -> str:
     height, width = record["positions"]
     kind = f"at each of {height} x {width} positions" if record["scope"] == "position" else "for the whole image"
     line = f"memory of {record['items']} items {kind}, from {record['images']} of {record['of']} normals"
-    if record["turned"]:
-        line += f", all parts turned to one angle ({record['variance_left']:.0%} of the images' variance is left)"
+    if record["pose"] != "as it is":
+        line += f", all parts {record['pose']} first ({record['variance_left']:.0%} of the images' variance is left)"
     if record["folds"] > 1:
         line += f", cross-fitted in {record['folds']} parts"
     if record["defects_auroc"]:

@@ -61,7 +61,7 @@ def test_a_turned_part_comes_to_lie_along_the_rows(size) -> None:
 def test_all_parts_point_one_way() -> None:
     images = picture(*(wedge(angle) for angle in range(0, 360, 24)))
     pose = Pose()
-    assert pose.fit([images[:8], images[8:]]) < 0.3 and pose.on
+    assert pose.fit([images[:8], images[8:]]) < 0.3 and pose.name == "turned"
     seen = silhouette(turned(images, pose.find(images)))
     assert all(overlap(one, seen[0]) > 0.85 for one in seen)
 
@@ -78,7 +78,7 @@ def test_a_picture_without_a_part_stays_as_it_is() -> None:
     blank = torch.full((1, 3, 64, 64), 0.25)
     assert torch.equal(axis(silhouette(blank))[0], torch.tensor([[1.0, 0, 0], [0, 1, 0]]))
     pose = Pose()
-    assert pose.fit([blank, blank]) == 1 and not pose.on  # no variance, nothing to gain
+    assert pose.fit([blank, blank]) == 1 and pose.name == "as it is"  # no variance, nothing to gain
 
 
 @pytest.mark.parametrize("kind", ["texture", "one angle"])
@@ -89,8 +89,17 @@ def test_pictures_that_do_not_gain_are_left_alone(kind) -> None:
         noise = cv2.GaussianBlur(rng.normal(0, 1, (96, 96, 3)), (0, 0), 5) * 300
         images.append(np.clip((128 if kind == "texture" else wedge(20) * 0.6 + 30) + noise, 0, 255).astype(np.uint8))
     pose = Pose()
-    assert pose.fit([picture(*images)]) > 0.7 and not pose.on
-    assert pose.fit([picture(*images)], always=True) and pose.on
+    assert pose.fit([picture(*images)]) == 1 and pose.name == "as it is"
+    assert pose.fit([picture(*images)], always=True) > 0.7 and pose.name != "as it is"
+
+
+def test_parts_that_only_lie_elsewhere_are_not_turned() -> None:
+    rng = np.random.default_rng(0)
+    images = picture(*(wedge(20, middle=tuple(rng.uniform(-15, 15, 2))) for _ in range(20)))
+    pose = Pose()
+    assert pose.fit([images]) < 0.2 and pose.name == "centred"
+    seen = silhouette(turned(images, pose.find(images)))
+    assert all(overlap(one, silhouette(picture(wedge(20)))[0]) > 0.85 for one in seen)
 
 
 def test_screws_are_laid_one_way_whatever_the_light() -> None:
@@ -98,7 +107,7 @@ def test_screws_are_laid_one_way_whatever_the_light() -> None:
     screws = [draw_screw(np.random.default_rng(seed), side=128) for seed in range(24)]
     images = picture(*(np.repeat(screw[..., None], 3, axis=2) for screw in screws))
     pose = Pose()
-    assert pose.fit(images.split(5)) < 0.3 and pose.on
+    assert pose.fit(images.split(5)) < 0.3 and pose.name == "turned"
     seen = silhouette(turned(images, pose.find(images)))[:, 0]
     left, right = (half.amax(dim=2).sum(dim=1) for half in seen.split(64, dim=2))  # rows that show something
     assert (left > right + 5).all() or (right > left + 5).all()  # the head is on the same side
@@ -136,8 +145,8 @@ def fitted(align: str, **model: object) -> tuple[Detector, dict]:
 def test_a_memory_of_turned_parts_finds_and_shows_what_one_of_any_angle_misses(tmp_path) -> None:
     detector, record = fitted("auto")
     left, _ = fitted("never")
-    assert record["turned"] and record["variance_left"] < 0.5
-    assert "all parts turned to one angle" in fit_line(record)
+    assert record["pose"] == "turned" and record["variance_left"] < 0.5
+    assert "all parts turned first (" in fit_line(record)
     sound, (faulty, where) = wedges(40, 3)[0], dented(20, 4)
     labels = np.repeat([0, 1], [40, 20])
     quality, untouched = (auroc(labels, one.score(np.concatenate([sound, faulty]))) for one in (detector, left))
@@ -157,14 +166,14 @@ def test_a_checkpoint_from_before_the_pose_turns_nothing() -> None:
     again = Detector(config())
     again.model.load_state_dict(state)
     images = wedges(4, 5)[0]
-    assert not again.model.pose.on
+    assert again.model.pose.name == "as it is"
     assert np.array_equal(again.anomaly_map(images), detector.anomaly_map(images))
 
 
 @pytest.mark.usefixtures("stub")
 def test_letterboxed_parts_are_not_turned() -> None:
     images = Images(list(wedges(8, 1)[0]), (SIDE, SIDE), fit="letterbox")
-    assert not fit(Detector(config()).model, images, images, 0)["turned"]
+    assert fit(Detector(config()).model, images, images, 0)["pose"] == "as it is"
     with pytest.raises(UserError, match=r"model.align: 'always' with images.fit letterbox; expected images.fit resize"):
         fit(Detector(config(align="always")).model, images, images, 0)
 
