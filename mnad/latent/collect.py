@@ -139,7 +139,7 @@ def collect(
         here = positions[np.searchsorted(positions, start * cells) : np.searchsorted(positions, part.stop * cells)]
         chosen = torch.from_numpy(here - start * cells).to(detector.device)
         kept["error"].append(error.flatten(1).mean(dim=1).cpu().numpy())
-        by_query = F.adaptive_avg_pool2d(detector.model.seen(error[:, None], target), (height, width))
+        by_query = F.adaptive_avg_pool2d(detector.model.posed(error, target)[:, None], (height, width))
         kept["patch"].append(by_query.flatten()[chosen].cpu().numpy())
         for key, vectors in (("query", out.queries), ("read", out.read)):
             if vectors is not None and (key == "query" or items is not None):

@@ -18,7 +18,7 @@ from mnad.config.network import Align, PlaceScope
 from mnad.model.efficientnet import load_pretrained
 from mnad.model.network import Network, Output
 from mnad.model.places import PLACES, PlaceMemory
-from mnad.model.pose import Pose, turned, turned_back
+from mnad.model.pose import Pose, maps_turned, turned
 from mnad.run import UserError
 from mnad.run.checkpoint import tensors_digest
 
@@ -154,9 +154,9 @@ class FeatureMNAD(Network):
         factor = enlargement(size)
         return self.grid([-(-side * factor // self.strides[0]) for side in size])
 
-    def seen(self, maps: Tensor, pictures: Tensor) -> Tensor:
+    def posed(self, maps: Tensor, pictures: Tensor) -> Tensor:
         """See :class:`mnad.model.network.Network` and :mod:`mnad.model.pose`."""
-        return turned(maps, self.pose.find(pictures)) if self.pose.kind else maps
+        return maps_turned(maps, self.pose.find(pictures)) if self.pose.kind else maps
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -166,7 +166,8 @@ class FeatureMNAD(Network):
         are enlarged by a whole number.
         """
         self.check_input(x)
-        x = self.seen(x, x)
+        if self.pose.kind:
+            x = turned(x, self.pose.find(x))
         factor = enlargement(x.shape[2:])
         if factor > 1:
             x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
@@ -241,7 +242,7 @@ class FeatureMNAD(Network):
         rebuilt = self.places.decode(read.reshape(places, -1, self.dim)).reshape(read.shape)
         bank = torch.arange(places, device=nearest.device)[:, None] * self.places.items.shape[1]
         z, read, rebuilt = (v.permute(1, 0, 2).reshape(len(x), *size, self.dim) for v in (z, read, rebuilt))
-        return Output(
+        out = Output(
             rebuilt.permute(0, 3, 1, 2),
             z,
             (),
@@ -249,8 +250,9 @@ class FeatureMNAD(Network):
             nearest=(nearest + bank).T.flatten(),
             **self.standardised(terms, self.scale, size),  # type: ignore[arg-type]
         )
+        return out.only(self.pose.inside(x), x) if self.pose.kind else out
 
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
         """Detail of each position, enlarged, blurred and turned back to how the part lies in the picture: B x H x W."""
         full = full_size(out.detail, target.shape[2:])  # type: ignore[arg-type]
-        return turned_back(full[:, None], self.pose.find(target))[:, 0] if self.pose.kind else full
+        return maps_turned(full, self.pose.find(target), back=True) if self.pose.kind else full

@@ -117,8 +117,8 @@ class Network(nn.Module):
         """
         return ((out.output - target) / 2).square().mean(dim=1)
 
-    def seen(self, maps: Tensor, pictures: Tensor) -> Tensor:
-        """Maps of ``pictures``, B x C x H x W, as the model looks at them: a model that turns parts turns them alike.
+    def posed(self, maps: Tensor, pictures: Tensor) -> Tensor:
+        """Maps of ``pictures``, B x H x W, as the model looks at them: a model that turns parts turns them alike.
 
         Args:
             pictures: B x 3 x H x W in [-1, 1].

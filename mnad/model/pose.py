@@ -18,6 +18,8 @@ SHARE = 0.4  # of the difference from the background that the clearest hundredth
 KINDS = ("as it is", "centred", "turned")
 GAIN = 0.7  # a kind is taken where it lowers the variance of the normals at their pixels at least to this part of it
 SIDE = 64  # pixels of the copies that say so, and of the reference
+SOFT = 8  # pixels of the edge that are averaged to go on outside of it; stripes would look like nothing known
+COMMON = 0.9  # of the normal images; where fewer reach, the memory does not know what belongs there
 ROUNDS = 5  # of averaging the silhouettes and turning them towards their average
 
 
@@ -55,16 +57,34 @@ def axis(part: Tensor) -> Tensor:
     return torch.stack([first, second], dim=1)
 
 
+def grid(theta: Tensor, x: Tensor) -> Tensor:
+    """Where each pixel of ``x`` (B x C x H x W) as ``theta`` (:func:`axis`) shows it comes from: B x H x W x 2, column
+    and row in [-1, 1], beyond that outside the picture."""
+    return F.affine_grid(theta, list(x.shape), align_corners=False)
+
+
 def turned(x: Tensor, theta: Tensor) -> Tensor:
-    """B x C x H x W as ``theta`` (:func:`axis`) shows it; what lies outside repeats the edge."""
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    """B x C x H x W as ``theta`` shows it (bicubic, since bilinear takes the noise out of all but the straight angles);
+    what lies outside goes on from the edge, softly."""
+    where = grid(theta, x)
+    found = F.grid_sample(x, where, mode="bicubic", padding_mode="border", align_corners=False)
+    blurred = F.avg_pool2d(x, SOFT, ceil_mode=True, count_include_pad=False)
+    soft = F.grid_sample(blurred, where, padding_mode="border", align_corners=False)
+    return torch.where(inside(where)[:, None], found, soft)
 
 
-def turned_back(x: Tensor, theta: Tensor) -> Tensor:
-    """What is seen as ``theta`` shows it, B x C x H x W, back in the coordinates of the pictures."""
-    matrix = torch.linalg.inv(theta[:, :, :2])
-    return turned(x, torch.cat([matrix, -matrix @ theta[:, :, 2:]], dim=2))
+def inside(where: Tensor) -> Tensor:
+    """Which pixels of :func:`grid` lie in the picture, B x H x W bool."""
+    return (where.abs() <= 1).all(dim=3)
+
+
+def maps_turned(maps: Tensor, theta: Tensor, back: bool = False) -> Tensor:
+    """Maps of pictures, B x H x W, as ``theta`` shows them, or ``back`` from there; 0 outside."""
+    if back:
+        matrix = torch.linalg.inv(theta[:, :, :2])
+        theta = torch.cat([matrix, -matrix @ theta[:, :, 2:]], dim=2)
+    maps = maps[:, None]
+    return F.grid_sample(maps, grid(theta, maps), padding_mode="zeros", align_corners=False)[:, 0]
 
 
 def small(x: Tensor) -> Tensor:
@@ -91,11 +111,13 @@ class Pose(nn.Module):
 
     kind: Tensor  # int, of KINDS: what is undone
     reference: Tensor  # SIDE x SIDE, mean silhouette of the normal images
+    shown: Tensor  # SIDE x SIDE, in that pose: the share of the normal images that reaches there
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("kind", torch.tensor(0))
         self.register_buffer("reference", torch.zeros(SIDE, SIDE))
+        self.register_buffer("shown", torch.ones(SIDE, SIDE))
 
     @property
     def name(self) -> str:
@@ -111,6 +133,12 @@ class Pose(nn.Module):
         seen = small(turned(part, theta))[:, 0]
         return torch.cat([theta[:, :, :2] * half_turns(seen, self.reference), theta[:, :, 2:]], dim=2)
 
+    def inside(self, x: Tensor) -> Tensor:
+        """Which pixels of pictures B x 3 x H x W can be judged in the pose of the normals, B x H x W bool: those that
+        lie in the picture, where ``COMMON`` of the normals reach, too."""
+        common = F.interpolate(self.shown[None, None], x.shape[2:], mode="bilinear", align_corners=False)[0] >= COMMON
+        return inside(grid(self.find(x), x)) & common
+
     @torch.no_grad()
     def fit(self, parts: Iterable[Tensor], always: bool = False) -> float:
         """Take the reference from normal images, and undo from now on what makes them more alike: where the part lies,
@@ -124,11 +152,13 @@ class Pose(nn.Module):
             variance of the images in that pose over that of the images as they are: mean over pixels, of small copies.
         """
         found: list[list[Tensor]] = [[], [], []]
-        silhouettes = []
+        silhouettes, reached = [], []
         for x in parts:
             part = silhouette(x)
             theta = axis(part)
             silhouettes.append(small(turned(part, theta))[:, 0])
+            ways = centred(theta), theta
+            reached.append(torch.stack([small(inside(grid(way, x))[:, None].to(x.dtype)) for way in ways]))
             for copies, picture in zip(found, (x, turned(x, centred(theta)), turned(x, theta)), strict=True):
                 copies.append(small(picture))
         seen, (plain, middle, along) = torch.cat(silhouettes), (torch.cat(copies) for copies in found)
@@ -141,5 +171,8 @@ class Pose(nn.Module):
         kind, left = (2, in_line) if in_line < GAIN * in_middle else (1, in_middle)
         if not always and not left < GAIN * as_is:
             kind, left = 0, as_is
+        middle_reached, along_reached = torch.cat(reached, dim=1)[:, :, 0]
+        along_reached = torch.where(other, along_reached.flip(1, 2), along_reached)
+        self.shown.copy_((along_reached if kind == 2 else middle_reached).mean(dim=0))
         self.kind.fill_(kind)
         return left / as_is if as_is > 0 else 1.0

@@ -183,9 +183,11 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     if len(pairs) > 1:
         fit_memory(model, x, grid, scope, seed)  # type: ignore[arg-type]
         model.held_out = standardised(model, normal, scale, grid)  # type: ignore[arg-type]
-        if getattr(source, "fit", "resize") == "letterbox":
+        letterbox = getattr(source, "fit", "resize") == "letterbox"
+        if letterbox or model.pose.kind:
             pixels = images_of(source, rows), images_of(validation, np.arange(len(validation)))
-            inside = content(to_input(np.concatenate(pixels)))[held]
+            parts = to_input(np.concatenate(pixels)[held]).split(64)
+            inside = torch.cat([content(part) if letterbox else model.pose.inside(part) for part in parts])
             model.held_out = model.held_out.only(inside, inside[:, None])
     elif scope != scopes[-1]:
         model.places.load_state_dict(state)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mnad.data.images import Images, to_input
 from mnad.detector import Detector
-from mnad.model.pose import Pose, axis, silhouette, turned, turned_back
+from mnad.model.pose import Pose, axis, maps_turned, silhouette, turned
 from mnad.run import UserError
 from mnad.scoring.metrics import auroc
 from mnad.training.closed_form import fit, fit_line
@@ -66,12 +66,36 @@ def test_all_parts_point_one_way() -> None:
     assert all(overlap(one, seen[0]) > 0.85 for one in seen)
 
 
-def test_a_picture_comes_back_as_it_was() -> None:
+def test_a_map_comes_back_as_it_was() -> None:
     image = picture(wedge(77, middle=(5, 2)))
-    theta = axis(silhouette(image))
-    back = turned_back(turned(image, theta), theta)
-    assert (back - image).abs().mean() < 0.02
-    assert overlap(silhouette(back), silhouette(image)) > 0.9
+    theta, part = axis(silhouette(image)), silhouette(image)[:, 0]
+    back = maps_turned(maps_turned(part, theta), theta, back=True)
+    assert overlap(back, part) > 0.9
+    assert maps_turned(torch.ones(1, 96, 96), theta)[0, 0, 0] == 0  # a corner from outside
+
+
+def test_noise_is_as_strong_at_every_angle() -> None:
+    """Bilinear interpolation leaves 0.65 of it at 30 degrees, and all at 0."""
+    rng = np.random.default_rng(0)
+    image = picture(rng.integers(80, 120, (96, 96, 3)).astype(np.uint8))
+    c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    plain, tilted = (
+        turned(image, torch.tensor([[[a, -b, 0], [b, a, 0]]], dtype=torch.float32))[..., 30:66, 30:66].std()
+        for a, b in ((1, 0), (c, s))
+    )
+    assert 0.75 < tilted / plain < 1
+
+
+def test_what_few_normals_show_is_not_judged() -> None:
+    """Turned squares have the disc inside them in common; a picture that lies straight shows its corners alone."""
+    images = picture(*(wedge(angle) for angle in range(0, 360, 10)))
+    pose = Pose()
+    pose.fit([images])
+    assert pose.shown[32, 32] == 1 and pose.shown[0, 0] < 0.5
+    judged = pose.inside(images[:1])[0]
+    assert judged[48, 4] and judged[20, 20] and not judged[4, 4]
+    outside = maps_turned(torch.ones(1, 96, 96), pose.find(images[3:4]))[0] == 0
+    assert not (pose.inside(images[3:4])[0] & outside).any()
 
 
 def test_a_picture_without_a_part_stays_as_it_is() -> None:
