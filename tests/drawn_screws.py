@@ -65,16 +65,16 @@ def draw_screw(rng: np.random.Generator, fault: str | None = None, side: int = 5
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def write_screws(folder: Path, train: int, sound: int, faulty: int, side: int = 512) -> None:
+def write_screws(folder: Path, train: int, sound: int, faulty: int, side: int = 512, seed: int = 0) -> None:
     """Folders of MVTec AD with so many sound screws to train on, and to test on; ``faulty`` of each fault."""
     parts = [("train/good", train, None), ("test/good", sound, None)]
     parts += [(f"test/{fault}", faulty, fault) for fault in FAULTS]
-    for seed, (name, count, fault) in enumerate(parts, 1):
+    for part, (name, count, fault) in enumerate(parts):
         (folder / name).mkdir(parents=True)
         for number in range(count):
-            image = draw_screw(np.random.default_rng([seed, number]), fault, side)
+            image = draw_screw(np.random.default_rng([seed, part, number]), fault, side)
             cv2.imwrite(str(folder / name / f"{number:03d}.png"), image)
 
 
 if __name__ == "__main__":
-    write_screws(Path(sys.argv[1]), train=198, sound=40, faulty=12)
+    write_screws(Path(sys.argv[1]), train=198, sound=40, faulty=12, seed=int([*sys.argv, 0][2]))

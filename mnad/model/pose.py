@@ -167,7 +167,7 @@ class Pose(nn.Module):
             other = half_turns(seen, self.reference) < 0
             self.reference.copy_(torch.where(other, seen.flip(1, 2), seen).mean(dim=0))
         along = torch.where(other[:, None], along.flip(2, 3), along)
-        as_is, in_middle, in_line = (float(copies.var(dim=0).mean()) for copies in (plain, middle, along))
+        as_is, in_middle, in_line = (float(copies.var(dim=0, correction=0).mean()) for copies in (plain, middle, along))
         kind, left = (2, in_line) if in_line < GAIN * in_middle else (1, in_middle)
         if not always and not left < GAIN * as_is:
             kind, left = 0, as_is
