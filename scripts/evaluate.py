@@ -56,8 +56,8 @@ class EvaluateConfig(DataConfig):
         csv: file to write the score of each image to (its path from ``data``); only an earlier result is replaced.
         reconstructions: new file (.png) for typical and for the hardest pictures with what the model rebuilds.
         device: auto, cpu or cuda.
-        precision: of the convolutions; bfloat16 is faster where the processor has it (auto: there only), and scores
-            differ in the second digit; those close to a threshold are scored again in float32.
+        precision: of the convolutions; bfloat16 is faster on some processors (auto: where a few batches say so), and
+            scores differ in the second digit; those close to a threshold are scored again in float32.
         video: how videos are scored.
     """
 

@@ -75,8 +75,8 @@ class ScoreConfig(WatchOptions, ArchiveOptions):
         workers: threads that decode, and that score; 0 does one after the other, none takes as many as PyTorch has.
             With ray: workers of one core each, none takes as many as the cluster has.
         device: auto, cpu or cuda.
-        precision: of the convolutions; bfloat16 is faster where the processor has it (auto: there only), and scores
-            differ in the second digit; those close to the threshold are scored again in float32.
+        precision: of the convolutions; bfloat16 is faster on some processors (auto: where a few batches say so), and
+            scores differ in the second digit; those close to the threshold are scored again in float32.
     """
 
     paths: list[str] = field(default_factory=list, metadata=POSITIONAL)

@@ -1,14 +1,16 @@
 """bfloat16: only when asked for, close calls again in float32, and told."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-import mnad.detector.measuring as measuring
 from mnad.data.drawing import KINDS, draw_well
 from mnad.data.reading import resize
 from mnad.detector import Detector
 from mnad.detector.measuring import NEAR, Again
+from mnad.model import inference
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +44,21 @@ def test_scores_are_close_and_close_calls_are_those_of_float32(detector, picture
     assert f"{detector.again.images} within 0.1 of a threshold were scored again in float32" in str(detector.again)
 
 
-def test_auto_is_what_the_processor_has(detector, monkeypatch):
-    monkeypatch.setattr(measuring, "native_bfloat16", lambda device: False)
-    assert detector.use("auto").precision == "float32"
-    monkeypatch.setattr(measuring, "native_bfloat16", lambda device: True)
-    assert detector.use("auto").precision == "bfloat16"
+@pytest.mark.parametrize(
+    ("native", "exact", "short", "expected"),
+    [(True, 1.2, 1.0, "bfloat16"), (True, 1.0, 1.0, "float32"), (True, 1.0, 2.0, "float32"), (False, 9, 1, "float32")],
+)
+def test_auto_is_what_is_faster_here(detector, monkeypatch, native, exact, short, expected):
+    """Some processors multiply bfloat16 in hardware and are slower with it."""
+    clock = itertools.accumulate(itertools.cycle([0, exact, 0, short]))  # before and after a batch of each, in turn
+    monkeypatch.setattr(inference, "native_bfloat16", lambda device: native)
+    monkeypatch.setattr(inference.time, "perf_counter", lambda: next(clock))
+    assert detector.use("auto").precision == expected
     assert detector.use("float32").precision == "float32"
 
 
 def test_auto_for_another_network_is_float32(tiny_run, monkeypatch):
-    monkeypatch.setattr(measuring, "native_bfloat16", lambda device: True)
+    monkeypatch.setattr(inference, "native_bfloat16", lambda device: True)
     other = Detector.load(tiny_run / "conv_ae")
     assert other.use("auto").precision == "float32"
 

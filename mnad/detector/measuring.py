@@ -11,8 +11,7 @@ from torch import Tensor
 from mnad.config import DetectorConfig, ScorePrecision
 from mnad.data.images import content
 from mnad.model.correction import Correction
-from mnad.model.inference import Inference, native_bfloat16
-from mnad.model.mnad import MNAD
+from mnad.model.inference import Inference, pays_in_bfloat16
 from mnad.model.network import Network, Output
 from mnad.scoring.scores import measure
 from mnad.scoring.threshold import Threshold
@@ -65,15 +64,15 @@ class Measuring:
         raise NotImplementedError
 
     def use(self, precision: ScorePrecision) -> Self:
-        """Score in ``precision``; ``auto`` is bfloat16 where the processor has it. In bfloat16, whatever comes within
-        ``NEAR`` of a threshold is scored again in float32.
+        """Score in ``precision``; ``auto`` is bfloat16 where it is measured to be faster. In bfloat16, whatever comes
+        within ``NEAR`` of a threshold is scored again in float32.
 
         Raises:
             UserError: bfloat16 for a network that is not MNAD.
         """
         if precision == "auto":
-            able = all(isinstance(model, MNAD) for model in self.models) and native_bfloat16(self.device)
-            precision = "bfloat16" if able else "float32"
+            pays = pays_in_bfloat16(self.models[0], self.config.images.size, self.device)  # the members are alike
+            precision = "bfloat16" if pays else "float32"
         for model in self.models:
             Inference(model, precision)  # which checks it
         self.precision, self.again = precision, Again()

@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from mnad.config import OptimConfig
 from mnad.data.source import Source
 from mnad.model import across
+from mnad.model.inference import FASTER
 from mnad.model.network import Network
 from mnad.model.norm import replaced
 from mnad.training.state import precision_of
 
-FASTER = 1.1  # bfloat16 must be so many times as fast as float32
 IMAGES = 4  # of a batch, at most, to time a step with
 LEAST, MOST = 3, 20  # steps of each
 ENOUGH = 1.0  # seconds, after which the least number of steps will do
