@@ -159,15 +159,15 @@ class FeatureMNAD(Network):
         return maps_turned(maps, self.pose.find(pictures)) if self.pose.kind else maps
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> features B x D x H' x W': each stride's map is averaged over 3 x 3 positions
         (PatchCore's neighbourhood), brought to the query grid and joined over channels. Before that,
-        parts are brought to the pose of the normals, where the fit found that to help, and images below ``SHORT_SIDE``
-        are enlarged by a whole number.
+        parts are brought to the pose of the normals, where the fit found that to help (``theta`` of
+        :meth:`mnad.model.pose.Pose.find`, if known), and images below ``SHORT_SIDE`` are enlarged by a whole number.
         """
         self.check_input(x)
         if self.pose.kind:
-            x = turned(x, self.pose.find(x))
+            x = turned(x, self.pose.find(x) if theta is None else theta)
         factor = enlargement(x.shape[2:])
         if factor > 1:
             x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
@@ -234,7 +234,8 @@ class FeatureMNAD(Network):
         Raises:
             UserError: images of another size than those it was fitted on.
         """
-        features = self.encode(x)
+        theta = self.pose.find(x) if self.pose.kind else None
+        features = self.encode(x, theta)
         size, places = tuple(features.shape[2:]), self.places.places
         if places not in (1, size[0] * size[1]):
             raise UserError(f"images: {size[0]} x {size[1]} positions; expected those of the fit, {places}")
@@ -250,7 +251,7 @@ class FeatureMNAD(Network):
             nearest=(nearest + bank).T.flatten(),
             **self.standardised(terms, self.scale, size),  # type: ignore[arg-type]
         )
-        return out.only(self.pose.inside(x), x) if self.pose.kind else out
+        return out if theta is None else out.only(self.pose.inside(x, theta), x)
 
     def anomaly_map(self, target: Tensor, out: Output) -> Tensor:
         """Detail of each position, enlarged, blurred and turned back to how the part lies in the picture: B x H x W."""

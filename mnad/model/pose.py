@@ -31,7 +31,8 @@ def silhouette(x: Tensor) -> Tensor:
     frame[edge:-edge, edge:-edge] = False
     background = x[:, :, frame].median(dim=2).values
     difference = F.avg_pool2d((x - background[:, :, None, None]).abs().mean(dim=1, keepdim=True), 3, 1, 1)
-    clearest = torch.from_numpy(np.quantile(difference.flatten(1).cpu().numpy(), 0.99, axis=1)).to(x)
+    some = difference[:, :, ::2, ::2].flatten(1).cpu().numpy()
+    clearest = torch.from_numpy(np.quantile(some, 0.99, axis=1)).to(x)
     return (difference > SHARE * clearest[:, None, None, None]).to(x.dtype)
 
 
@@ -130,14 +131,15 @@ class Pose(nn.Module):
         theta = axis(part)
         if self.name == "centred":
             return centred(theta)
-        seen = small(turned(part, theta))[:, 0]
+        seen = maps_turned(small(part)[:, 0], theta)
         return torch.cat([theta[:, :, :2] * half_turns(seen, self.reference), theta[:, :, 2:]], dim=2)
 
-    def inside(self, x: Tensor) -> Tensor:
+    def inside(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Which pixels of pictures B x 3 x H x W can be judged in the pose of the normals, B x H x W bool: those that
-        lie in the picture, where ``COMMON`` of the normals reach, too."""
+        lie in the picture, where ``COMMON`` of the normals reach, too. ``theta`` is that of :meth:`find`, if known."""
+        theta = self.find(x) if theta is None else theta
         common = F.interpolate(self.shown[None, None], x.shape[2:], mode="bilinear", align_corners=False)[0] >= COMMON
-        return inside(grid(self.find(x), x)) & common
+        return inside(grid(theta, x)) & common
 
     @torch.no_grad()
     def fit(self, parts: Iterable[Tensor], always: bool = False) -> float:
@@ -156,7 +158,7 @@ class Pose(nn.Module):
         for x in parts:
             part = silhouette(x)
             theta = axis(part)
-            silhouettes.append(small(turned(part, theta))[:, 0])
+            silhouettes.append(maps_turned(small(part)[:, 0], theta))
             ways = centred(theta), theta
             reached.append(torch.stack([small(inside(grid(way, x))[:, None].to(x.dtype)) for way in ways]))
             for copies, picture in zip(found, (x, turned(x, centred(theta)), turned(x, theta)), strict=True):

@@ -130,7 +130,7 @@ def test_pictures_show_no_reconstruction_and_a_map_in_units_of_the_usual(detecto
 
 def test_large_images_are_scored_a_few_at_a_time(detector, monkeypatch) -> None:
     pixels, sizes, encode = normals(7, 8), [], detector.model.encode
-    monkeypatch.setattr(detector.model, "encode", lambda x: sizes.append(len(x)) or encode(x))
+    monkeypatch.setattr(detector.model, "encode", lambda x, *pose: sizes.append(len(x)) or encode(x, *pose))
     expected = detector.score(pixels)
     assert sizes == [7]
     monkeypatch.setattr("mnad.detector.core.PIXELS", 3 * SIDE * SIDE)
