@@ -161,9 +161,9 @@ class FeatureMNAD(Network):
     @torch.no_grad()
     def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> features B x D x H' x W': each stride's map is averaged over 3 x 3 positions
-        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Before that,
-        parts are brought to the pose of the normals, where the fit found that to help (``theta`` of
-        :meth:`mnad.model.pose.Pose.find`, if known), and images below ``SHORT_SIDE`` are enlarged by a whole number.
+        (PatchCore's neighbourhood), brought to the query grid and joined over channels. Before that, parts are brought
+        to the pose of the normals, where the fit found that to help (``theta`` of :meth:`mnad.model.pose.Pose.find`, if
+        known), and images below ``SHORT_SIDE`` are enlarged by a whole number.
         """
         self.check_input(x)
         if self.pose.kind:

@@ -186,8 +186,9 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
         letterbox = getattr(source, "fit", "resize") == "letterbox"
         if letterbox or model.pose.kind:
             pixels = images_of(source, rows), images_of(validation, np.arange(len(validation)))
+            where = content if letterbox else model.pose.inside
             parts = to_input(np.concatenate(pixels)[held]).split(64)
-            inside = torch.cat([content(part) if letterbox else model.pose.inside(part) for part in parts])
+            inside = torch.cat([where(part.to(model.scale.device)).cpu() for part in parts])
             model.held_out = model.held_out.only(inside, inside[:, None])
     elif scope != scopes[-1]:
         model.places.load_state_dict(state)
