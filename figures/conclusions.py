@@ -63,9 +63,9 @@ CONCLUSIONS = {
         "The other 4 videos hold abnormal frames only; they count in the AUC over all frames alone."
     ),
     "scale/growth": (
-        "Cost grows with the number of photographs (exponent 0.94: the start counts less and less) and with the pixels "
-        "of an image (1.00). From width 8 to 32 an image costs 6.9 times as much, exponent 1.40 where the number of "
-        "products has 2: wide layers fill the processor better. From 10 to 1000 items it costs 1.16 times as much."
+        "Cost grows with the number of photographs (exponent 0.95: the start counts less and less) and with the pixels "
+        "of an image (0.94). From width 8 to 32 an image costs 7.1 times as much, exponent 1.42 where the number of "
+        "products has 2: wide layers fill the processor better. From 10 to 1000 items it costs 1.36 times as much."
     ),
     "latent/images": (
         "Spills lie near each other without forming a group of their own: of the ten images nearest to a spill 58.2 % "
