@@ -161,7 +161,7 @@ class Pose(nn.Module):
             silhouettes.append(maps_turned(small(part)[:, 0], theta))
             ways = centred(theta), theta
             reached.append(torch.stack([small(inside(grid(way, x))[:, None].to(x.dtype)) for way in ways]))
-            for copies, picture in zip(found, (x, turned(x, centred(theta)), turned(x, theta)), strict=True):
+            for copies, picture in zip(found, (x, *(turned(x, way) for way in ways)), strict=True):
                 copies.append(small(picture))
         seen, (plain, middle, along) = torch.cat(silhouettes), (torch.cat(copies) for copies in found)
         self.reference.copy_(seen[0])

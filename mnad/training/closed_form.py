@@ -60,14 +60,13 @@ def encode(model: FeatureMNAD, source: Source, indices: np.ndarray, name: str, d
     return joined.flatten(2).permute(2, 0, 1).contiguous()
 
 
-def fit_pose(model: FeatureMNAD, source: Source, seed: int) -> float | None:
+def fit_pose(model: FeatureMNAD, source: Source, seed: int, letterbox: bool) -> float | None:
     """Choose what is undone of how parts lie (:meth:`mnad.model.pose.Pose.fit`), on some of the training images.
     Returns what is left of their variance; None where nothing was tried.
 
     Raises:
         UserError: letterboxed images that are to be turned.
     """
-    letterbox = getattr(source, "fit", "resize") == "letterbox"
     if letterbox and model.align == "always":
         raise UserError("model.align: 'always' with images.fit letterbox; expected images.fit resize")
     if letterbox or model.align == "never":
@@ -140,7 +139,8 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     """
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
-    variance_left = fit_pose(model, source, seed)
+    letterbox = getattr(source, "fit", "resize") == "letterbox"
+    variance_left = fit_pose(model, source, seed, letterbox)
     first = model.encode(source.inputs(np.arange(1))[0].to(model.scale.device))
     grid = tuple(first.shape[2:])
     most = max(2, int(BUDGET / (first.numel() * 2)))
@@ -183,7 +183,6 @@ def fit(model: FeatureMNAD, source: Source, validation: Source, seed: int) -> di
     if len(pairs) > 1:
         fit_memory(model, x, grid, scope, seed)  # type: ignore[arg-type]
         model.held_out = standardised(model, normal, scale, grid)  # type: ignore[arg-type]
-        letterbox = getattr(source, "fit", "resize") == "letterbox"
         if letterbox or model.pose.kind:
             pixels = images_of(source, rows), images_of(validation, np.arange(len(validation)))
             where = content if letterbox else model.pose.inside

@@ -40,9 +40,7 @@ def overlap(a: Tensor, b: Tensor) -> float:
 
 def test_the_axis_of_a_bar_is_its_angle_and_middle() -> None:
     image = np.zeros((80, 120, 3), np.uint8)
-    cv2.line(
-        image, (40, 20), (80, 60), (255, 255, 255), 5
-    )  # 45 degrees down; its middle, 60, 40, lies half a pixel off
+    cv2.line(image, (40, 20), (80, 60), (255, 255, 255), 5)  # 45 degrees down; its middle lies half a pixel off
     theta = axis(silhouette(picture(image)))[0]
     c = 0.5**0.5
     expected = np.array([[c, -c * 80 / 120, 2 * 0.5 / 120], [c * 120 / 80, c, 2 * 0.5 / 80]])
