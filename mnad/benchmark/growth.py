@@ -8,11 +8,12 @@ import torch
 from tqdm import tqdm
 
 from mnad.benchmark.config import BenchmarkConfig
-from mnad.benchmark.measure import finish, peak_memory
+from mnad.benchmark.measure import peak_memory
 from mnad.benchmark.scoring import photographs, run_score
 from mnad.config import DetectorConfig, ImageConfig, ModelConfig
 from mnad.detector import Detector
 from mnad.line.scoring import BATCH
+from mnad.model.clock import finish
 
 HEIGHT, WIDTH = 32, 48  # pixels of the smallest images
 REPEATS = 5

@@ -3,13 +3,14 @@
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from mnad.model.clock import finish
 from mnad.run.peak_memory import peak_above_mb, reset_peak
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -29,12 +30,6 @@ class Spread:
     def of(cls, values: Sequence[float]) -> "Spread":
         """Of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
-
-
-def finish(device: torch.device) -> None:
-    """Wait for what was begun on ``device``, so that a clock may be read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def processor(device: torch.device) -> str:
@@ -98,13 +93,3 @@ class Stopwatch:
         finish(self.device)
         if name in self._since:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - self._since.pop(name)
-
-
-def in_turn(contenders: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contender in each of ``rounds``, one after the other in each, so that whatever slows the
-    machine down for a while slows all of them."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            found[name].append(run())
-    return found

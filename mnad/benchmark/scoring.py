@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnad.benchmark.config import BenchmarkConfig
-from mnad.benchmark.measure import DTYPES, Spread, finish, in_turn, matmul_peak, peak_memory
+from mnad.benchmark.measure import DTYPES, Spread, matmul_peak, peak_memory
 from mnad.data.clips import Windows
 from mnad.data.drawing import KINDS, draw_well
 from mnad.data.paths import find_images
@@ -25,6 +25,7 @@ from mnad.line.cuts import Wanted, cut_shot
 from mnad.line.scoring import BATCH, score
 from mnad.line.sources import Shot, shots
 from mnad.line.summary import Summary
+from mnad.model.clock import finish, in_turn
 from mnad.run import UserError
 from mnad.run.files import write_bytes
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from mnad.benchmark.config import BenchmarkConfig, TrainBenchmark
-from mnad.benchmark.measure import DTYPES, Spread, Stopwatch, finish, in_turn, matmul_peak, peak_memory
+from mnad.benchmark.measure import DTYPES, Spread, Stopwatch, matmul_peak, peak_memory
 from mnad.benchmark.straightforward import BATCH, LEARNING_RATE, Straightforward, step
 from mnad.config import ImageConfig, OptimConfig, past_frames
 from mnad.data.clips import clip_input
@@ -20,6 +20,7 @@ from mnad.data.dataset import open_dataset
 from mnad.data.images import normalised
 from mnad.data.source import Source
 from mnad.model.build import build_model
+from mnad.model.clock import finish, in_turn
 from mnad.training.loop import train_one_epoch
 from mnad.training.losses import loss_weights
 from mnad.training.precision import adam

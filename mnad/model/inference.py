@@ -3,6 +3,7 @@
 import copy
 import itertools
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mnad.config import ScorePrecision
+from mnad.model.clock import finish, in_turn
 from mnad.model.mnad import MNAD
 from mnad.model.network import Network, Output
 from mnad.run import UserError
@@ -121,14 +123,13 @@ def pays_in_bfloat16(model: Network, size: tuple[int, int], device: torch.device
     if not isinstance(model, MNAD) or not native_bfloat16(device):
         return False
     x = torch.zeros(max(1, PIXELS // (size[0] * size[1])), model.in_channels, *size, device=device)
-    runs = Inference(model, "float32"), Inference(model, "bfloat16")
-    found: list[list[float]] = [[], []]
-    for _ in range(1 + TIMED):
-        for run, times in zip(runs, found, strict=True):
-            started = time.perf_counter()
-            run(x)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - started)
-    exact, short = (min(times[1:]) for times in found)  # the first batch sets things up
+
+    def seconds(run: Inference) -> float:
+        started = time.perf_counter()
+        run(x)
+        finish(device)
+        return time.perf_counter() - started
+
+    runs = {name: partial(seconds, Inference(model, name)) for name in ("float32", "bfloat16")}
+    exact, short = (min(times[1:]) for times in in_turn(runs, 1 + TIMED).values())  # the first one sets things up
     return exact > FASTER * short

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from mnad.config import OptimConfig
 from mnad.data.source import Source
 from mnad.model import across
+from mnad.model.clock import finish
 from mnad.model.inference import FASTER
 from mnad.model.network import Network
 from mnad.model.norm import replaced
@@ -63,8 +64,7 @@ def step_of(model: Network, x: Tensor, target: Tensor, config: OptimConfig) -> C
         with autocast(config, device), replaced(model, config.fast):
             out = model(x)
         F.mse_loss(out.output, target).backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        finish(device)
         return time.perf_counter() - started
 
     return step

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mnad.benchmark.config import BenchmarkConfig, TrainBenchmark
-from mnad.benchmark.measure import Spread, Stopwatch, in_turn, matmul_peak, peak_memory
+from mnad.benchmark.measure import Spread, Stopwatch, matmul_peak, peak_memory
 from mnad.benchmark.training import Noise, Ours, Repeated, gflop
 from mnad.config import ModelConfig
+from mnad.model.clock import in_turn
 from mnad.run import UserError
 
 CPU = torch.device("cpu")
